@@ -1,0 +1,1 @@
+"""Fragment stores: where closed fragments are kept as plain files."""
