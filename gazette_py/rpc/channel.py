@@ -1,0 +1,52 @@
+"""Channels to brokers, one for each endpoint.
+
+Invariant: a client never pings more often than every five minutes. Gazette's servers hang up on
+one that does, and drop all its streams.
+"""
+
+from urllib.parse import urlsplit
+
+import grpc.aio
+
+from gazette_py.errors import ConfigError
+
+RECV_BYTES_MAX = 16 << 20
+"""Largest message a client takes, as Gazette's own clients."""
+
+RECONNECT_BACKOFF_MS_MAX = 500
+"""A broker which comes back is found again within half a second."""
+
+
+def target_of(endpoint: str) -> tuple[str, bool]:
+    """Return the gRPC target of an endpoint URL, and whether it speaks TLS.
+
+    Raises:
+        ConfigError: The endpoint is none of http, https and unix, or names no host.
+    """
+    url = urlsplit(endpoint)
+    match url.scheme:
+        case "unix":
+            return f"unix://{url.path}", False
+        case "http" | "https" if url.hostname:
+            default = 443 if url.scheme == "https" else 80
+            host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+            return f"{host}:{url.port or default}", url.scheme == "https"
+        case _:
+            raise ConfigError(endpoint, "is not an http://, https:// or unix:// endpoint")
+
+
+def dial(endpoint: str, *, recv_bytes_max: int = RECV_BYTES_MAX) -> grpc.aio.Channel:
+    """Return a channel to the endpoint. It connects at the first call."""
+    target, is_tls = target_of(endpoint)
+    options = [
+        ("grpc.max_receive_message_length", recv_bytes_max),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_BACKOFF_MS_MAX),
+        # Brokers of one test or host share nothing: each channel has connections of its own.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if is_tls:
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+    return grpc.aio.insecure_channel(target, options=options)
