@@ -1,7 +1,7 @@
 """The interface of fragment stores, and its promises, to which every backend is held.
 
-Paths are *content paths* (`<journal>/[<postfix>/]<name>`) or listing prefixes, relative to the store
-and without a leading slash. A store applies its own `find`/`replace` rewriting and its prefix.
+Paths are *content paths* (`<journal>/[<postfix>/]<name>`) or listing prefixes, relative to the
+store and without a leading slash. A store applies its prefix and its own `find`/`replace` rewriting.
 
 Promises:
     ST1  `put` is atomic and durable on return: readers see all of the object or nothing of it.
@@ -9,7 +9,7 @@ Promises:
          paths have equal content before compression.
     ST3  An object which was put is seen by every later `exists`, `get` and `list`.
     ST4  Every failure is a `StoreError`: missing, denied (an operator acts) or unavailable (retry).
-    ST5  Blocking work runs in threads of the store's own, bounded in number; no call blocks the loop.
+    ST5  Blocking work runs in threads of the store's own, bounded in number, never on the loop.
 """
 
 from abc import ABC, abstractmethod
@@ -54,9 +54,16 @@ class Store(ABC):
 
     @abstractmethod
     async def put(
-        self, path: str, open_content: Callable[[], BinaryIO], length: int, content_encoding: str = ""
+        self,
+        path: str,
+        open_content: Callable[[], BinaryIO],
+        length: int,
+        content_encoding: str = "",
     ) -> None:
-        """Write the object from a file opened at its first byte. `open_content` may be called again."""
+        """Write `length` bytes from a file which `open_content` opens at its first byte.
+
+        It is called in a thread, and may be called again.
+        """
 
     @abstractmethod
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
@@ -70,5 +77,6 @@ class Store(ABC):
     def sign_get(self, path: str, ttl_s: float) -> str:
         """Return a URL by which anyone may GET the object for `ttl_s` seconds."""
 
+    @abstractmethod
     async def close(self) -> None:
         """Release connections and threads."""
