@@ -1,8 +1,8 @@
 """Append state machine: what an Append RPC must do next, up to streaming its content.
 
 Pure: no await, clock, randomness, logging or gRPC. A shell performs each effect and hands its
-outcome to `step`, until a verdict. The machine may go back (resolve or synchronise again) any number
-of times. An effect which fails outright unwinds the shell; the machine is then abandoned.
+outcome to `step`, until a verdict. The machine may go back (resolve or synchronise again) any
+number of times. An effect which fails outright unwinds the shell; the machine is then abandoned.
 
 Invariants:
     A1  Exactly one effect is outstanding; only an outcome which answers it is accepted.
@@ -282,7 +282,7 @@ class AppendFSM:
                 self.pending = self._on_ready(ready)
             case AwaitReady(), StoreUnhealthy(detail):
                 self.pending = Refuse(Status.FRAGMENT_STORE_UNHEALTHY, detail)
-            case (AcquirePipeline() | BuildPipeline() | AwaitReady()), Invalidated():
+            case (AcquirePipeline() | BuildPipeline() | SyncPipeline() | AwaitReady()), Invalidated():
                 self.pending = Resolve(self._now.revision)
             case _:
                 raise AssertionError(f"{outcome} does not answer {self.pending}")
@@ -344,8 +344,8 @@ class AppendFSM:
         self._sync_rounds += 1
         if self._sync_rounds >= SYNC_ROUNDS_MAX:
             return Fail(
-                f"peers do not agree at offset {end} after {SYNC_ROUNDS_MAX} rounds: their registers"
-                " differ; restart the brokers which serve the journal one by one"
+                f"peers do not agree at offset {end} after {SYNC_ROUNDS_MAX} rounds: their"
+                " registers differ; restart the brokers which serve the journal one by one"
             )
         return self._sync(end, registers)
 

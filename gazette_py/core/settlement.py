@@ -9,8 +9,8 @@ Invariants:
     S1  A commit is published, and a fragment handed over for upload, only once every peer has
         acknowledged the commits up to its end, or has since agreed with our spool.
     S2  What is published comes out in the order in which the spool did it.
-    S3  If the replica ends first, fragments are closed at the last acknowledged commit: bytes beyond
-        it belong to appends which were never acknowledged.
+    S3  If the replica ends first, fragments are closed at the last acknowledged commit: bytes
+        beyond it belong to appends which were never acknowledged.
 
 Source: ours. The reference publishes at once (see docs/adr/0003-defer-visibility.md).
 """
@@ -52,12 +52,16 @@ class Settlement:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def record(self, deed: Deed) -> int:
-        """Hold back a deed, and return the ticket of the last commit sent."""
+    @property
+    def ticket(self) -> int:
+        """The ticket of the last commit sent."""
+        return self._sent
+
+    def record(self, deed: Deed) -> None:
+        """Hold back a deed until the commits sent so far are acknowledged."""
         if isinstance(deed, Committed):
             self._sent += 1
         self._waiting.append((self._sent, deed))
-        return self._sent
 
     def settle(self, ticket: int) -> list[Deed]:
         """Return what every peer has acknowledged, given that it did all up to `ticket`."""
@@ -70,12 +74,14 @@ class Settlement:
             settled.append(deed)
         return settled
 
-    def settle_all(self) -> list[Deed]:
-        """Return everything: the peers have agreed with our spool as it is."""
-        return self.settle(self._sent)
+    def settle_all(self, agreed: Fragment) -> list[Deed]:
+        """Return everything: the peers have agreed with our spool as it is, at `agreed`."""
+        settled = self.settle(self._sent)
+        self._acknowledged = agreed
+        return settled
 
     def abandon(self) -> list[Completed]:
-        """Return fragments to upload although their ends were never acknowledged, cut accordingly."""
+        """Return fragments to upload, cut at the last end which was acknowledged."""
         kept: list[Completed] = []
         for _, deed in self._waiting:
             if isinstance(deed, Completed) and (cut := self._cut(deed.spool)) is not None:

@@ -1,0 +1,1 @@
+"""The broker process: thin shells around the machines of `core`."""
