@@ -1,7 +1,7 @@
 """The interface of fragment stores, and its promises, to which every backend is held.
 
 Paths are *content paths* (`<journal>/[<postfix>/]<name>`) or listing prefixes, relative to the
-store and without a leading slash. A store applies its prefix and its own `find`/`replace` rewriting.
+store and without a leading slash. A store adds its prefix, and applies its own `find`/`replace`.
 
 Promises:
     ST1  `put` is atomic and durable on return: readers see all of the object or nothing of it.
@@ -15,7 +15,7 @@ Promises:
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +27,32 @@ class ObjectInfo:
     size: int  # Stored bytes.
 
 
+class Chunks(Protocol):
+    """An asynchronous iterator which can be closed, as by `contextlib.aclosing`."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return the iterator itself."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """Return the next chunk.
+
+        Raises:
+            StoreError: The rest cannot be had. The object was cut short, or the store went away.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release the file or connection, also before the end or the beginning."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectStream:
     """Stored bytes of an object, as they lie in the store, or as the store decoded them."""
 
     content_encoding: str  # "gzip" if the bytes are still so encoded, else "".
-    chunks: AsyncIterator[bytes]  # Of up to 1 MiB. Closing it (aclose) releases the connection.
+    chunks: Chunks  # Of up to 1 MiB.
 
 
 class Store(ABC):
@@ -60,9 +80,13 @@ class Store(ABC):
         length: int,
         content_encoding: str = "",
     ) -> None:
-        """Write `length` bytes from a file which `open_content` opens at its first byte.
+        """Write the object.
 
-        It is called in a thread, and may be called again.
+        Args:
+            path: Where to.
+            open_content: Opens a file at its first byte. It is called in a thread, perhaps again.
+            length: Bytes of the file.
+            content_encoding: "gzip" if readers are to be told so, or to be sent decoded content.
         """
 
     @abstractmethod
