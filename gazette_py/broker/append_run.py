@@ -26,6 +26,7 @@ from gazette_py.core.append_stream import (
     RegisterChange,
     Rollback,
 )
+from gazette_py.core.flow_control import FlowControl
 from gazette_py.core.pipeline import SyncAgreed, SyncRefused, interpret_sync
 from gazette_py.core.resolver import Resolution, ResolveOptions
 from gazette_py.core.spool import maybe_roll
@@ -72,6 +73,10 @@ class ContentSource(Protocol):
     """The client's messages after the first."""
 
     delayed_chunks: int
+
+    def begin(self, flow: FlowControl, max_append_rate: int) -> None:
+        """Start to take content, at the journal's rates (bytes per second; 0: no limit)."""
+        ...
 
     async def receive(self, invalidated: Signal) -> bytes | None:
         """Return the next content; empty: the intent to commit; None: the end of the stream.
@@ -250,7 +255,9 @@ class AppendRun:
         replies = pipeline.propose(proposal, registers, now, acknowledge=True)
         try:
             # A peer that waits for its spool answers only once the last primary's stream has ended.
-            if not await self._service.wait_or_signal(pipeline.wait_all(replies), self._invalidated):
+            if not await self._service.wait_or_signal(
+                pipeline.wait_all(replies), self._invalidated
+            ):
                 self._discard()
                 return fsm.Invalidated()
             gathered = await pipeline.gather(replies)
@@ -298,6 +305,7 @@ class AppendRun:
             suspend=request.options.suspend,
             change=request.change,
         )
+        source.begin(replica.flow, item.spec.max_append_rate)
         summer, chunks = hashlib.sha1(usedforsecurity=False), 0
         failure: GazetteError | None = None
         try:
@@ -412,6 +420,9 @@ class NoContent:
 
     def __init__(self) -> None:
         self._has_intent = False
+
+    def begin(self, flow: FlowControl, max_append_rate: int) -> None:
+        """Do nothing: no content needs no rate."""
 
     async def receive(self, invalidated: Signal) -> bytes | None:
         """Intend to commit, then end."""

@@ -39,7 +39,11 @@ class Pipeline:
     """Built over a spool which it owns until `close`."""
 
     def __init__(
-        self, header: Header, spool: Spool, settlement: Settlement, peers: dict[ProcessID, PeerStream]
+        self,
+        header: Header,
+        spool: Spool,
+        settlement: Settlement,
+        peers: dict[ProcessID, PeerStream],
     ) -> None:
         self.header = header
         self.spool = spool
@@ -119,8 +123,7 @@ class Pipeline:
         for peer, reply in zip(self.peers.values(), replies, strict=True):
             await self._bounded(peer, asyncio.shield(reply))
         return [
-            _reply_of(peer, reply.result())
-            for peer, reply in zip(self.peers, replies, strict=True)
+            _reply_of(peer, reply.result()) for peer, reply in zip(self.peers, replies, strict=True)
         ]
 
     async def gather_ok(self, replies: Replies) -> None:

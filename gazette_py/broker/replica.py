@@ -166,7 +166,9 @@ class Replica:
         self.index.replace_remote(entries)
         self._announce_index()
 
-    async def wait_index(self, version: int, *signals: Signal, timeout_s: float | None = None) -> bool:
+    async def wait_index(
+        self, version: int, *signals: Signal, timeout_s: float | None = None
+    ) -> bool:
         """Wait until the index is newer than `version`. Return False if the time ran out first."""
         if self.index.version != version:
             return True

@@ -282,7 +282,10 @@ class AppendFSM:
                 self.pending = self._on_ready(ready)
             case AwaitReady(), StoreUnhealthy(detail):
                 self.pending = Refuse(Status.FRAGMENT_STORE_UNHEALTHY, detail)
-            case (AcquirePipeline() | BuildPipeline() | SyncPipeline() | AwaitReady()), Invalidated():
+            case (
+                (AcquirePipeline() | BuildPipeline() | SyncPipeline() | AwaitReady()),
+                Invalidated(),
+            ):
                 self.pending = Resolve(self._now.revision)
             case _:
                 raise AssertionError(f"{outcome} does not answer {self.pending}")
@@ -404,7 +407,7 @@ class AppendFSM:
                 if ready.index_begin == ready.index_end:
                     return UpdateSuspend(Suspend(SuspendLevel.FULL, spool.end))
                 if level is not SuspendLevel.NONE:
-                    return Refuse(Status.SUSPENDED)
+                    return self._on_suspended(spool)
                 if mode is AppendSuspend.IF_FLUSHED and not ready.is_flushed:
                     return None
                 # Close the open fragment, so that it is persisted: the one replica left may be us.
@@ -412,6 +415,12 @@ class AppendFSM:
                 return UpdateSuspend(Suspend(SuspendLevel.PARTIAL, spool.end))
             case never:
                 assert_never(never)
+
+    def _on_suspended(self, spool: SpoolView) -> Effect | Verdict:
+        """Close the open fragment if it was we who suspended, and tell."""
+        if self._roll_to == spool.end and spool.begin != spool.end:
+            return self._sync(spool.end, None)
+        return Refuse(Status.SUSPENDED)
 
     def _stream(self, spool: SpoolView, ready: Ready) -> Verdict:
         if spool.begin == ready.index_begin:

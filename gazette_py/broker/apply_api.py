@@ -1,0 +1,44 @@
+"""Apply: journal specs are written or deleted in one etcd transaction.
+
+The response is sent once our own key space shows the change: who lists here afterwards sees it.
+
+Source: gazette/core broker/list_apply_api.go.
+"""
+
+from gazette_py.broker.service import Service
+from gazette_py.etcd.base import Compare, Delete, Op, Put, Target
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol import convert
+from gazette_py.protocol.enums import Status
+from gazette_py.protocol.keys import item_key
+from gazette_py.protocol.requests import validate_apply_request
+
+ANY_REVISION = -1
+
+
+async def serve_apply(service: Service, request: pb.ApplyRequest) -> pb.ApplyResponse:
+    """Apply the changes, all or none.
+
+    Raises:
+        ValidationError: A change is not valid.
+        EtcdError: etcd refuses the transaction, or cannot be reached.
+    """
+    validate_apply_request(request)
+    guards: list[Compare] = []
+    ops: list[Op] = []
+    for change in request.changes:
+        name = change.upsert.name if change.HasField("upsert") else change.delete
+        key = item_key(service.keyspace.root, name).encode()
+        if change.expect_mod_revision != ANY_REVISION:
+            guards.append(Compare(key, Target.MOD, change.expect_mod_revision))
+        if change.HasField("upsert"):
+            ops.append(Put(key, change.upsert.SerializeToString()))
+        else:
+            ops.append(Delete(key))
+    result = await service.etcd.txn(guards, ops)
+    if result.succeeded and ops:
+        await service.wait_revision(result.header.revision)
+    header = convert.header_to_pb(service.unrouted_header())
+    header.etcd.revision = result.header.revision
+    status = Status.OK if result.succeeded else Status.ETCD_TRANSACTION_FAILED
+    return pb.ApplyResponse(status=pb.Status.ValueType(status), header=header)

@@ -1,0 +1,96 @@
+"""What every local replica does by itself: list its stores, and pulse.
+
+A pulse is an empty append. It synchronises a new Route, writes it into the assignments (without which
+the allocator could never finish a move), closes fragments whose flush interval has passed, and finds
+broken peers before a client does. On a broker which is not primary it ends at once.
+
+Source: gazette/core broker/replica.go, fragmentRefreshDaemon and pulseDaemon.
+"""
+
+from gazette_py.broker.append_run import AppendOutcome, AppendRun, NoContent, pulse_request
+from gazette_py.broker.fragment_refresh import list_fragments
+from gazette_py.broker.replica import Replica
+from gazette_py.broker.service import NS, Service
+from gazette_py.broker.token import Signal, wait_signal
+from gazette_py.errors import GazetteError
+from gazette_py.protocol.enums import AppendSuspend, Status
+from gazette_py.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+PULSE_INTERVAL_S = 60.0
+PULSE_RETRY_S = 1.0
+"""After a pulse which failed: its peers may be up by then. The reference waits a whole interval."""
+
+AUTO_SUSPEND_TICKS = 15
+"""Undisturbed pulses before an idle journal may be suspended: its clients have had time to return."""
+
+REFRESH_RETRY_S = (0.5, 1.0, 2.0, 5.0)
+"""Until the first listing has succeeded, appends wait for it. Afterwards failures wait their turn."""
+
+_QUIET = (
+    Status.OK,
+    Status.NOT_JOURNAL_PRIMARY_BROKER,
+    Status.NO_JOURNAL_PRIMARY_BROKER,
+    Status.JOURNAL_NOT_FOUND,
+    Status.SUSPENDED,
+)
+"""Outcomes of a pulse which say nothing new."""
+
+
+async def refresh_daemon(service: Service, replica: Replica) -> None:
+    """Keep the index in line with the stores, until the replica or the journal ends."""
+    failures = 0
+    while (spec := service.spec_of(replica.journal)) is not None and not replica.ended.is_fired:
+        wanted = replica.refresh_wanted
+        interval_s = spec.fragment.refresh_interval_ns / NS
+        try:
+            stores = [(url, service.store(url).store) for url in spec.fragment.stores]
+            names = service.keyspace.items
+            entries = await list_fragments(replica.journal, stores, names.__contains__)
+            replica.replace_remote(entries)
+            failures = 0
+        except GazetteError as exc:
+            log.warning("fragment_refresh_failed", journal=replica.journal, err=str(exc))
+            if not replica.index.is_refreshed:
+                interval_s = REFRESH_RETRY_S[min(failures, len(REFRESH_RETRY_S) - 1)]
+            failures += 1
+        # Brokers which started together do not list together for ever.
+        interval_s *= service.clock.uniform(0.9, 1.1)
+        await wait_signal(interval_s, replica.ended, wanted)
+
+
+async def pulse_daemon(service: Service, replica: Replica, *, auto_suspend: bool) -> None:
+    """Pulse at start, when the Route changes, when asked to, and now and again."""
+    stable_ticks = 0
+    while not replica.ended.is_fired:
+        suspend = AppendSuspend.NO_RESUME
+        if auto_suspend and stable_ticks >= AUTO_SUSPEND_TICKS:
+            suspend = AppendSuspend.IF_FLUSHED
+        wanted = replica.pulse_wanted
+        run = AppendRun(service, pulse_request(replica.journal, suspend), Signal())
+        invalidated = replica.invalidated
+        is_done = await _pulse(replica, run)
+        interval_s = PULSE_INTERVAL_S if is_done else PULSE_RETRY_S
+        if await wait_signal(interval_s, replica.ended, wanted, invalidated):
+            stable_ticks = 0
+        elif is_done:
+            stable_ticks += 1
+
+
+async def _pulse(replica: Replica, run: AppendRun) -> bool:
+    """Run one pulse. Return whether there is nothing to make up for soon."""
+    try:
+        outcome: AppendOutcome = await run.run(NoContent())
+    except GazetteError as exc:
+        if not replica.ended.is_fired:
+            log.warning("pulse_failed", journal=replica.journal, err=str(exc))
+        return False
+    if outcome.status not in _QUIET:
+        log.warning(
+            "pulse_refused",
+            journal=replica.journal,
+            status=outcome.status.name,
+            detail=outcome.detail,
+        )
+    return True

@@ -1,0 +1,104 @@
+"""List: the journals which a selector matches, once or for as long as the caller listens.
+
+A snapshot is sent in messages of few journals; of a watch, an empty message ends it. Routes are part
+of a snapshot, but a change of routes alone does not cause one.
+
+Source: gazette/core broker/list_apply_api.go.
+"""
+
+from dataclasses import dataclass, replace
+
+import grpc.aio
+
+from gazette_py.broker.service import Service
+from gazette_py.core.keyspace import Item
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol import convert
+from gazette_py.protocol.enums import Status
+from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+from gazette_py.protocol.requests import validate_list_request
+
+CHUNK_JOURNALS = 25
+"""Journals of one message. Keeps messages within the buffers of Gazette's clients."""
+
+Context = grpc.aio.ServicerContext[pb.ListRequest, pb.ListResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    items: list[Item]
+
+    def fingerprint(self) -> tuple[int, int]:
+        """What must differ for another snapshot to be sent."""
+        return len(self.items), max((item.mod_revision for item in self.items), default=0)
+
+
+async def serve_list(service: Service, request: pb.ListRequest, context: Context) -> Status:
+    """Send one snapshot or, of a watch, one for each change until the call or the broker ends."""
+    validate_list_request(request)
+    selector = rewrite_prefix(convert.selector_from_pb(request.selector))
+    sent_revision = 0
+    if request.HasField("watch_resume"):
+        sent_revision = request.watch_resume.etcd.revision
+        if not await service.wait_or_signal(
+            service.wait_revision(sent_revision + 1), service.stopping
+        ):
+            return Status.OK
+    matched = _match(service, selector)
+    await _send(service, matched, context, is_watch=request.watch)
+    while request.watch:
+        sent = matched.fingerprint()
+        sent_revision = service.keyspace.header.revision
+        while (matched := _match(service, selector)).fingerprint() == sent:
+            seen = service.keyspace.header.revision
+            waiting = service.mirror.wait_change(seen)
+            if not await service.wait_or_signal(waiting, service.stopping):
+                return Status.OK
+        if service.keyspace.header.revision > sent_revision:
+            await _send(service, matched, context, is_watch=True)
+    return Status.OK
+
+
+def rewrite_prefix(selector: LabelSelector) -> LabelSelector:
+    """Replace the pseudo-label `prefix` by a match of `name` by prefix."""
+
+    def rewrite(labels: LabelSet) -> LabelSet:
+        rewritten = [
+            replace(label, name="name", prefix=True) if label.name == "prefix" else label
+            for label in labels
+        ]
+        return LabelSet(tuple(sorted(rewritten, key=_by_name_and_value)))
+
+    return LabelSelector(rewrite(selector.include), rewrite(selector.exclude))
+
+
+def _by_name_and_value(label: Label) -> tuple[str, str]:
+    return label.name, label.value
+
+
+def _match(service: Service, selector: LabelSelector) -> _Matched:
+    items = service.keyspace.items_sorted()
+    if not selector.include and not selector.exclude:
+        return _Matched(list(items))
+    return _Matched([i for i in items if selector.matches(i.spec.selectable_labels())])
+
+
+async def _send(service: Service, matched: _Matched, context: Context, *, is_watch: bool) -> None:
+    """Send a snapshot. All of it is of one revision: routes are taken before the first message."""
+    journals = [_journal(service, item) for item in matched.items]
+    response = pb.ListResponse(header=convert.header_to_pb(service.unrouted_header()))
+    for begin in range(0, max(len(journals), 1), CHUNK_JOURNALS):
+        response.journals.extend(journals[begin : begin + CHUNK_JOURNALS])
+        await context.write(response)
+        response = pb.ListResponse()
+    if is_watch:
+        await context.write(response)
+
+
+def _journal(service: Service, item: Item) -> pb.ListResponse.Journal:
+    return pb.ListResponse.Journal(
+        spec=pb.JournalSpec.FromString(item.value),
+        mod_revision=item.mod_revision,
+        create_revision=item.create_revision,
+        route=convert.route_to_pb(service.keyspace.route_of(item.name)),
+    )

@@ -1,0 +1,125 @@
+"""Replicate: the spool of this replica follows the primary's, message by message.
+
+Invariants:
+    RE1  The spool is held for the life of the stream, and given back rolled back to its last commit,
+         however the stream ends.
+    RE2  Each message which asks for a reply gets exactly one, in order; no other does.
+    RE3  A reply of WRONG_ROUTE carries our header, one of PROPOSAL_MISMATCH our fragment and
+         registers, and the first reply our header: Gazette's primary relies on each.
+
+Nothing is checked against etcd once the spool is held: a synchronised stream stays valid until the
+primary ends it. Source: gazette/core broker/replicate_api.go.
+"""
+
+import grpc.aio
+
+from gazette_py.broker.replica import Replica
+from gazette_py.broker.service import Service
+from gazette_py.core.resolver import Resolution, ResolveOptions
+from gazette_py.core.spool import Spool
+from gazette_py.errors import RpcError, RpcUnavailableError, ValidationError
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol import convert
+from gazette_py.protocol.enums import Status
+from gazette_py.protocol.requests import validate_replicate_first, validate_replicate_request
+
+Context = grpc.aio.ServicerContext[pb.ReplicateRequest, pb.ReplicateResponse]
+
+
+async def serve_replicate(service: Service, context: Context) -> Status:
+    """Serve one stream to its end."""
+    first = await context.read()
+    if first is grpc.aio.EOF:
+        raise RpcError("client", "UNKNOWN", "unexpected EOF")
+    assert isinstance(first, pb.ReplicateRequest)
+    validate_replicate_first(first)
+    while True:
+        resolution, replica = await _resolve(service, first)
+        status = resolution.status
+        theirs = convert.route_from_pb(first.header.route)
+        if status is Status.OK and not resolution.header.route.is_equivalent(theirs):
+            status = Status.WRONG_ROUTE
+        if status is not Status.OK:
+            await context.write(
+                pb.ReplicateResponse(
+                    status=pb.Status.ValueType(status),
+                    header=convert.header_to_pb(resolution.header),
+                )
+            )
+            return status
+        assert replica is not None
+        taken = await replica.spool_slot.take(replica.invalidated, replica.ended)
+        if taken is not None:
+            break
+    spool = taken[0]
+    try:
+        await _follow(replica, spool, first, resolution, context)
+    finally:
+        replica.apply_replicated(spool, spool.fragment, spool.registers)  # Rolls back.
+        replica.spool_slot.put(spool)
+    return Status.OK
+
+
+async def _resolve(
+    service: Service, first: pb.ReplicateRequest
+) -> tuple[Resolution, Replica | None]:
+    revision = service.check_proxy_header(convert.header_from_pb(first.header), 0)
+    await service.wait_revision(revision)
+    options = ResolveOptions(may_proxy=False, requires_primary=False)
+    resolution = service.resolve(first.proposal.journal, options)
+    return resolution, service.replica_of(resolution)
+
+
+async def _follow(
+    replica: Replica,
+    spool: Spool,
+    message: pb.ReplicateRequest,
+    resolution: Resolution,
+    context: Context,
+) -> None:
+    header: pb.Header | None = convert.header_to_pb(resolution.header)
+    while True:
+        if message.HasField("proposal"):
+            reply = _apply_proposal(replica, spool, message)
+            if message.acknowledge:
+                if header is not None:
+                    reply.header.CopyFrom(header)
+                    header = None
+                await context.write(reply)
+            elif reply.status != pb.OK:
+                name = Status(reply.status).name
+                raise RpcError("primary", "UNKNOWN", f"no ack requested but status != OK: {name}")
+        else:
+            _apply_content(spool, message)
+        received = await context.read()
+        if received is grpc.aio.EOF:
+            return
+        assert isinstance(received, pb.ReplicateRequest)
+        message = received
+        validate_replicate_request(message)
+
+
+def _apply_proposal(
+    replica: Replica, spool: Spool, message: pb.ReplicateRequest
+) -> pb.ReplicateResponse:
+    proposal = convert.fragment_from_pb(message.proposal)
+    registers = convert.labels_from_pb(message.registers)
+    if proposal.journal != replica.journal:
+        raise ValidationError(
+            "Proposal.Journal", f"must be {replica.journal} on this stream (is {proposal.journal})"
+        )
+    if replica.apply_replicated(spool, proposal, registers):
+        return pb.ReplicateResponse(status=pb.OK)
+    return pb.ReplicateResponse(
+        status=pb.PROPOSAL_MISMATCH,
+        fragment=convert.fragment_to_pb(spool.fragment),
+        registers=convert.labels_to_pb(spool.registers),
+    )
+
+
+def _apply_content(spool: Spool, message: pb.ReplicateRequest) -> None:
+    try:
+        spool.apply_content(message.content, message.content_delta)
+    except OSError as exc:
+        # The primary fails this append, and its client tries again.
+        raise RpcUnavailableError("spool", "UNAVAILABLE", f"spool: {exc}") from exc

@@ -1,0 +1,131 @@
+"""The service `protocol.Journal`: each call is handed to its module, and its errors to the client.
+
+Expected conditions are Statuses of a response. Everything else ends the call with a gRPC code: a
+peer's own, where a peer failed, else UNKNOWN with the text of the error, as the reference does.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from gazette_py.broker.append_api import serve_append
+from gazette_py.broker.apply_api import serve_apply
+from gazette_py.broker.fragments_api import serve_fragments, serve_store_health
+from gazette_py.broker.list_api import serve_list
+from gazette_py.broker.read_api import serve_read
+from gazette_py.broker.replicate_api import serve_replicate
+from gazette_py.broker.service import Service
+from gazette_py.broker.stored_fragment import StoredFragments
+from gazette_py.broker.token import Signal
+from gazette_py.errors import GazetteError
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.pb import protocol_pb2_grpc
+from gazette_py.protocol.enums import Status
+from gazette_py.rpc.errors import status_of
+from gazette_py.telemetry.log import get_logger
+from gazette_py.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class JournalServicer(protocol_pb2_grpc.JournalServicer):
+    """Serves once `loaded` is set: the key space is known, and our member key is written."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._service: Service | None = None
+        self._fragments: StoredFragments | None = None
+        self._is_loaded = asyncio.Event()
+
+    def start(self, service: Service, fragments: StoredFragments) -> None:
+        """Begin to serve. Calls which came before have waited."""
+        self._service, self._fragments = service, fragments
+        self._is_loaded.set()
+
+    async def List(self, request: pb.ListRequest, context: Context) -> None:
+        """List, or watch, journals."""
+
+        async def call(service: Service) -> Status:
+            return await serve_list(service, request, context)
+
+        await self._guard("List", context, call)
+
+    async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
+        """Write or delete journal specs."""
+        return await self._unary("Apply", context, lambda s: serve_apply(s, request))
+
+    async def Read(self, request: pb.ReadRequest, context: Context) -> None:
+        """Read a journal."""
+
+        async def call(service: Service) -> Status:
+            assert self._fragments is not None
+            return await serve_read(service, self._fragments, request, context)
+
+        await self._guard("Read", context, call)
+
+    async def Append(self, request_iterator: object, context: Context) -> pb.AppendResponse:
+        """Append to a journal."""
+        return await self._unary("Append", context, lambda s: serve_append(s, context))
+
+    async def Replicate(self, request_iterator: object, context: Context) -> None:
+        """Follow a primary."""
+
+        async def call(service: Service) -> Status:
+            return await serve_replicate(service, context)
+
+        await self._guard("Replicate", context, call)
+
+    async def ListFragments(
+        self, request: pb.FragmentsRequest, context: Context
+    ) -> pb.FragmentsResponse:
+        """List a journal's fragments."""
+        return await self._unary("ListFragments", context, lambda s: serve_fragments(s, request))
+
+    async def FragmentStoreHealth(
+        self, request: pb.FragmentStoreHealthRequest, context: Context
+    ) -> pb.FragmentStoreHealthResponse:
+        """Tell whether a store can be used."""
+        return await self._unary(
+            "FragmentStoreHealth", context, lambda s: serve_store_health(s, request, Signal())
+        )
+
+    async def _unary(self, operation: str, context: Context, serve: Any) -> Any:
+        response: Any = None
+
+        async def call(service: Service) -> Status:
+            nonlocal response
+            response = await serve(service)
+            return Status(response.status) if response is not None else Status.OK
+
+        await self._guard(operation, context, call)
+        return response
+
+    async def _guard(self, operation: str, context: Context, call: Any) -> None:
+        """Serve one call; count it, and answer its errors."""
+        self._metrics.rpc_started(operation)
+        completed = "<error>"
+        try:
+            await self._is_loaded.wait()
+            assert self._service is not None
+            serving: Awaitable[Status] = call(self._service)
+            status = await serving
+            completed = "ok" if status is Status.OK else status.name
+        except GazetteError as exc:
+            code, text = status_of(exc)
+            log.warning(
+                "rpc_failed", rpc=operation, code=code.name, err=text, client=context.peer()
+            )
+            await context.abort(code, text)
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as exc:  # A bug must end this call, not the broker.
+            log.exception("rpc_bug", rpc=operation, err=repr(exc), client=context.peer())
+            text = f"internal error of the broker: {type(exc).__name__}; see its log"
+            await context.abort(grpc.StatusCode.INTERNAL, text)
+        finally:
+            self._metrics.rpc_completed(operation, completed)
