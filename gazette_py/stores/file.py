@@ -17,6 +17,7 @@ import contextlib
 import gzip
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
@@ -37,6 +38,8 @@ _THREADS_MAX: Final = 8  # A local disk has little to gain from more.
 _LIST_BATCH: Final = 1000  # Objects per hand-over from a thread, as many as a page of S3 has.
 _DIRECTORY_MODE: Final = 0o750
 _PARTIAL_PREFIX: Final = ".partial-"
+# A directory where an object is asked for has no content either.
+_MISSING_ERRORS: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class FileStore(Store):
@@ -60,10 +63,9 @@ class FileStore(Store):
         def call() -> bool:
             with self._translated("exists", path):
                 try:
-                    os.stat(target)
-                except (FileNotFoundError, NotADirectoryError):
+                    return stat.S_ISREG(os.stat(target).st_mode)
+                except _MISSING_ERRORS:
                     return False
-                return True
 
         return await self._threads.run(call)
 
@@ -123,7 +125,7 @@ class FileStore(Store):
         def call() -> None:
             with (
                 self._translated("remove", path),
-                contextlib.suppress(FileNotFoundError, NotADirectoryError),
+                contextlib.suppress(*_MISSING_ERRORS),
             ):
                 os.unlink(target)
 
@@ -188,8 +190,8 @@ class FileStore(Store):
         except PermissionError as exc:
             raise self._error(StoreDeniedError, operation, path, str(exc)) from exc
         except OSError as exc:
-            is_missing = isinstance(exc, (FileNotFoundError, NotADirectoryError))
-            kind = StoreMissingError if is_missing and operation == "get" else StoreUnavailableError
+            is_missing = operation == "get" and isinstance(exc, _MISSING_ERRORS)
+            kind = StoreMissingError if is_missing else StoreUnavailableError
             raise self._error(kind, operation, path, str(exc)) from exc
 
     def _error(self, kind: type[StoreError], operation: str, path: str, detail: str) -> StoreError:
@@ -200,7 +202,7 @@ def _walk(directory: str, relative: str) -> Iterator[ObjectInfo]:
     """Yield the files below a directory. What vanishes meanwhile is left out."""
     try:
         entries = list(os.scandir(directory))
-    except (FileNotFoundError, NotADirectoryError):
+    except _MISSING_ERRORS:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):

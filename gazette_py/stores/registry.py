@@ -10,7 +10,8 @@ Source: gazette/core broker/stores/{stores,active_store,health_check}.go.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from gazette_py.clock import Clock
 from gazette_py.errors import GazetteError, StoreDeniedError, StoreError, ValidationError
@@ -62,9 +63,13 @@ class ActiveStore:
         """Keep the store beyond the next sweep."""
         self._is_marked = True
 
-    async def wait_next_check(self) -> None:
-        """Wait until another check completes. There is none to wait for once checks stopped."""
-        await self._next_check.wait()
+    def wait_next_check(self) -> Coroutine[Any, Any, object]:
+        """Return an awaitable of the check which completes next after this call.
+
+        It is a plain function, so that a check which completes between a look at `health` and the
+        first step of the caller's waiting task is not missed: another may be half an hour away.
+        """
+        return self._next_check.wait()
 
     def update_health(self, reason: str | None) -> None:
         """Take the outcome of a check, and wake who waits for it. For the registry, and tests."""

@@ -83,12 +83,16 @@ class S3Store(Store):
         connect_timeout_s: float = 5,
         read_timeout_s: float = 30,
         single_put_bytes_max: int = _SINGLE_PUT_BYTES_MAX,
+        part_bytes: int = _PART_BYTES,
+        page_objects_max: int = 1000,  # By the service.
     ) -> None:
         self.url = url.url
         self._parsed = url
         self._clock = clock
         self._timeouts_s = (connect_timeout_s, read_timeout_s)
         self._single_put_bytes_max = single_put_bytes_max
+        self._part_bytes = part_bytes
+        self._page_objects_max = page_objects_max
         self._args = url.args
         self._put_args = {
             name: url.args[key] for key, name in _UPLOAD_ARGUMENTS.items() if url.args.get(key)
@@ -145,8 +149,8 @@ class S3Store(Store):
                     return
                 # Parts follow each other in this thread: the bound of threads is the store's own.
                 config = TransferConfig(
-                    multipart_threshold=_PART_BYTES,
-                    multipart_chunksize=_PART_BYTES,
+                    multipart_threshold=self._part_bytes,
+                    multipart_chunksize=self._part_bytes,
                     use_threads=False,
                 )
                 self._client().upload_fileobj(
@@ -207,6 +211,7 @@ class S3Store(Store):
         params = {
             "Bucket": self._parsed.host,
             "Prefix": self._key(prefix),
+            "MaxKeys": self._page_objects_max,
             "EncodingType": "url",  # XML has no way to spell some characters of keys.
         }
         if token:

@@ -1,0 +1,265 @@
+"""How stores fail: with the kind of `StoreError` that tells what to do, and in time (ST4)."""
+
+import io
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+from store_servers import failing_server, http_answer, moto
+from versitygw_server import S3Server, versitygw
+
+from gazette_py.clock import SYSTEM
+from gazette_py.errors import (
+    StoreDeniedError,
+    StoreError,
+    StoreMissingError,
+    StoreUnavailableError,
+)
+from gazette_py.protocol.store_url import StoreURL
+from gazette_py.stores.base import ObjectStream, Store
+from gazette_py.stores.fetch import UrlFetcher
+from gazette_py.stores.s3 import S3Store
+
+LIST_PAGE = b"""<?xml version="1.0"?>
+<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>journal/object</Key>
+<LastModified>2024-01-02T03:04:05.000Z</LastModified><Size>7</Size></Contents></ListBucketResult>"""
+
+
+@pytest.fixture(scope="module")
+def real_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = S3Server(endpoint="", bucket="", access_key="test-access", secret_key="test-secret")
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[S3Store]:
+    store = S3Store(StoreURL.parse(url), SYSTEM, connect_timeout_s=0.5, read_timeout_s=0.5)
+    yield store
+    await store.close()
+
+
+async def put(store: Store, path: str, content: bytes = b"content") -> None:
+    await store.put(path, lambda: io.BytesIO(content), len(content))
+
+
+async def read(stream: ObjectStream) -> bytes:
+    async with aclosing(stream.chunks) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def read_list(store: Store) -> list[str]:
+    return [info.name async for info in store.list("journal/")]
+
+
+OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
+    "exists": lambda store: store.exists("journal/object"),
+    "get": lambda store: store.get("journal/object"),
+    "put": lambda store: put(store, "journal/object"),
+    "list": read_list,
+    "remove": lambda store: store.remove("journal/object"),
+}
+every_operation = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+async def fail(store: Store, operation: str, within_s: float = 10) -> StoreError:
+    """Return the error of the operation."""
+    began = time.monotonic()
+    with pytest.raises(StoreError) as caught:
+        await OPERATIONS[operation](store)
+    assert time.monotonic() - began < within_s
+    assert caught.value.operation == operation
+    return caught.value
+
+
+@every_operation
+async def test_wrong_credentials_are_denied(
+    real_s3: S3Server, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    async with opened(real_s3.url()) as store:
+        assert type(await fail(store, operation)) is StoreDeniedError
+
+
+@every_operation
+async def test_no_credentials_are_denied(
+    real_s3: S3Server, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    async with opened(real_s3.url()) as store:
+        assert type(await fail(store, operation)) is StoreDeniedError
+
+
+@pytest.mark.parametrize("operation", ["get", "put", "list", "remove"])
+async def test_a_missing_bucket_is_denied(real_s3: S3Server, operation: str) -> None:
+    """Except for `exists`: the answer to a HEAD has no body to tell bucket from key."""
+    async with opened(real_s3.url(bucket="missing-bucket")) as store:
+        error = await fail(store, operation)
+
+    assert type(error) is StoreDeniedError
+    assert "NoSuchBucket" in str(error)
+
+
+async def test_a_forged_or_expired_url_is_denied(real_s3: S3Server) -> None:
+    fetcher = UrlFetcher()
+    async with opened(real_s3.url()) as store:
+        await put(store, "journal/object")
+        signed = store.sign_get("journal/object", 60)
+        assert await read(await fetcher.open(signed)) == b"content"
+        for forged in (signed.replace("journal/object", "journal/other"), signed[:-1] + "!"):
+            with pytest.raises(StoreDeniedError) as caught:
+                await fetcher.open(forged)
+            assert "Signature" not in str(caught.value)
+    await fetcher.close()
+
+
+@every_operation
+async def test_a_server_which_is_down_is_unavailable(operation: str) -> None:
+    with failing_server(lambda _: b"") as gone:
+        url = gone.url()
+    async with opened(url) as store:
+        assert type(await fail(store, operation)) is StoreUnavailableError
+
+
+@every_operation
+async def test_a_server_which_never_answers_is_unavailable(operation: str) -> None:
+    with failing_server(lambda _: None) as server:
+        async with opened(server.url()) as store:
+            assert type(await fail(store, operation)) is StoreUnavailableError
+        assert len(server.requests) == 3
+
+
+@every_operation
+async def test_a_server_which_hangs_up_is_unavailable(operation: str) -> None:
+    with failing_server(lambda _: b"") as server:
+        async with opened(server.url()) as store:
+            assert type(await fail(store, operation)) is StoreUnavailableError
+        assert len(server.requests) == 3
+
+
+@every_operation
+async def test_an_overloaded_server_is_tried_three_times(operation: str) -> None:
+    with failing_server(lambda _: http_answer("503 Slow Down")) as server:
+        async with opened(server.url()) as store:
+            assert type(await fail(store, operation)) is StoreUnavailableError
+        assert len(server.requests) == 3
+
+
+async def test_one_failed_try_is_no_failure() -> None:
+    answers = [http_answer("503 Slow Down"), http_answer("200 OK", LIST_PAGE)]
+    with failing_server(answers.__getitem__) as server:
+        async with opened(server.url()) as store:
+            assert await read_list(store) == ["object"]
+
+
+async def test_another_region_is_denied_rather_than_tried_again() -> None:
+    """The redirect stays until an operator names the bucket's region."""
+    body = b"<Error><Code>PermanentRedirect</Code></Error>"
+    with failing_server(lambda _: http_answer("301 Moved", body)) as server:
+        async with opened(server.url()) as store:
+            assert type(await fail(store, "list")) is StoreDeniedError
+        assert len(server.requests) == 1
+
+
+async def test_a_body_which_is_cut_is_unavailable_and_never_short() -> None:
+    with failing_server(lambda _: http_answer("200 OK", b"cont", length=7)) as server:
+        async with opened(server.url()) as store:
+            stream = await store.get("journal/object")
+            with pytest.raises(StoreUnavailableError):
+                await read(stream)
+        fetcher = UrlFetcher()
+        stream = await fetcher.open(f"{server.endpoint}/fragments/journal/object?secret=1")
+        with pytest.raises(StoreUnavailableError) as caught:
+            await read(stream)
+        assert "secret" not in str(caught.value)
+        await fetcher.close()
+
+
+async def test_a_listing_which_is_cut_is_unavailable_and_never_short() -> None:
+    cut = LIST_PAGE[: LIST_PAGE.index(b"</ListBucketResult>")]
+    with failing_server(lambda _: http_answer("200 OK", cut, length=len(LIST_PAGE))) as server:
+        async with opened(server.url()) as store:
+            assert type(await fail(store, "list")) is StoreUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (http_answer("404 Not Found"), StoreMissingError),
+        (http_answer("403 Forbidden"), StoreDeniedError),
+        (http_answer("503 Slow Down"), StoreUnavailableError),
+        (b"", StoreUnavailableError),
+        (None, StoreUnavailableError),
+    ],
+)
+async def test_a_fetch_fails_as_a_store_does(answer: bytes | None, kind: type[StoreError]) -> None:
+    with failing_server(lambda _: answer) as server:
+        fetcher = UrlFetcher(connect_timeout_s=0.5, read_timeout_s=0.5)
+        with pytest.raises(kind) as caught:
+            await fetcher.open(f"{server.endpoint}/bucket/object?secret=1")
+        assert "secret" not in str(caught.value)
+        await fetcher.close()
+
+
+async def test_arguments_reach_the_object() -> None:
+    with moto() as server:
+        url = server.url() + "&STORAGECLASS=STANDARD_IA&Sse=AES256&acl=bucket-owner-full-control"
+        async with opened(url) as store:
+            await put(store, "journal/object")
+            head = await store._threads.run(
+                lambda: store._client().head_object(Bucket="fragments", Key="journal/object")
+            )
+
+    assert head["StorageClass"] == "STANDARD_IA"
+    assert head["ServerSideEncryption"] == "AES256"
+
+
+async def test_an_object_above_the_bound_of_one_request_goes_in_parts(real_s3: S3Server) -> None:
+    content = os.urandom(1 << 20) * 6
+    url = StoreURL.parse(real_s3.url())
+    store = S3Store(url, SYSTEM, single_put_bytes_max=len(content) - 1, part_bytes=5 << 20)
+    await store.put("journal/large", lambda: io.BytesIO(content), len(content), "gzip")
+    head = await store._threads.run(
+        lambda: store._client().head_object(Bucket="fragments", Key="journal/large")
+    )
+    stream = await store.get("journal/large")
+
+    assert stream.content_encoding == "gzip"
+    assert await read(stream) == content
+    assert head["ETag"].strip('"').endswith("-2")
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ("?region=us-east-1&colour=red", "unknown argument colour"),
+        ("", "no region is configured"),
+        ("?region=us-east-1&profile=nobody", "nobody"),
+    ],
+)
+def test_what_cannot_be_constructed_says_why(
+    args: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(StoreDeniedError, match=reason):
+        S3Store(StoreURL.parse(f"s3://bucket/{args}"), SYSTEM)
+
+
+def test_the_region_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+
+    url = S3Store(StoreURL.parse("s3://bucket/"), SYSTEM).sign_get("journal/object", 60)
+
+    assert "eu-west-1" in url
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url

@@ -1,0 +1,112 @@
+"""Starts versitygw, a real S3 server over a directory, which unlike moto checks signatures."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+import urllib3
+
+READY_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Server:
+    """Where a server of S3 is, and who may use it."""
+
+    endpoint: str
+    bucket: str
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+
+    def url(self, prefix: str = "", bucket: str | None = None) -> str:
+        """Return the URL of a fragment store."""
+        name = self.bucket if bucket is None else bucket
+        return f"s3://{name}/{prefix}?endpoint={self.endpoint}&region={self.region}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which S3 clients find the credentials."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            # Keeps clients from asking a cloud's metadata service, or a developer's own files.
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def create_bucket(self) -> None:
+        """Create the bucket."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
+        client.create_bucket(Bucket=self.bucket)
+        client.close()
+
+
+def find_versitygw() -> str:
+    """Return the path of the program, or skip the test."""
+    found = os.environ.get("GAZETTE_TEST_VERSITYGW") or shutil.which("versitygw")
+    if not found:
+        pytest.skip("versitygw is neither on PATH nor named by GAZETTE_TEST_VERSITYGW")
+    return found
+
+
+@contextlib.contextmanager
+def versitygw(directory: Path, bucket: str = "fragments") -> Iterator[S3Server]:
+    """Run a server over a new directory, with a bucket, until the context ends."""
+    program = find_versitygw()
+    server = S3Server(
+        endpoint=f"http://127.0.0.1:{_free_port()}",
+        bucket=bucket,
+        access_key="test-access",
+        secret_key="test-secret",
+    )
+    root, sidecar = directory / "objects", directory / "metadata"
+    root.mkdir()
+    sidecar.mkdir()
+    # Metadata goes to files of its own: temporary file systems often have no extended attributes.
+    command = [program, "--port", server.endpoint.removeprefix("http://"), "--quiet"]
+    command += ["--access", server.access_key, "--secret", server.secret_key]
+    command += ["posix", "--sidecar", str(sidecar), str(root)]
+    with (directory / "versitygw.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait_ready(process, server.endpoint, directory / "versitygw.log")
+        server.create_bucket()
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    with urllib3.PoolManager(retries=False) as pool:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                pytest.fail(f"versitygw ended: {log.read_text()}")
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                pool.request("GET", endpoint, timeout=1)
+                return
+            time.sleep(0.05)
+    pytest.fail(f"versitygw did not answer in {READY_TIMEOUT_S} s: {log.read_text()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
