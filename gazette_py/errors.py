@@ -19,6 +19,7 @@
       RpcError                   peer, code, detail
         RpcUnavailableError RpcUnauthenticatedError RpcDeadlineError
                                                               retry, or mend the credentials
+        AppendOutcomeUnknownError                             look, or accept a duplicate
       EtcdError
         EtcdCompactedError EtcdLeaseLostError EtcdUnavailableError
       ConfigError                option, reason               fix the configuration
@@ -215,6 +216,13 @@ class RpcDeadlineError(RpcError):
     """The peer did not answer in time."""
 
     retryable = True
+
+
+class AppendOutcomeUnknownError(RpcError):
+    """An append asked to commit and got no answer: its content may be in the journal, or not.
+
+    Not retryable in the sense of `retryable`: the same append again may write the content twice.
+    """
 
 
 class EtcdError(GazetteError):

@@ -1,13 +1,14 @@
 """Append: the client's messages are fed to an append which runs in a task of the broker's own.
 
-The handler reads the client's stream and the append consumes it, so a client which leaves is an input
-to the append, and content is read only once the append can take it.
+The handler reads the client's stream and the append consumes it, so a client which leaves is an
+input to the append, and content is read only once the append can take it.
 
 Source: gazette/core broker/append_api.go and append_flow_control.go.
 """
 
 import asyncio
 from collections import deque
+from typing import Self
 
 import grpc.aio
 
@@ -67,7 +68,7 @@ async def _pump(
     context: Context, content: "ClientContent", appending: "asyncio.Future[AppendOutcome]"
 ) -> None:
     """Read messages for the append, once it wants them and until it has ended."""
-    async with _until_done(appending) as until:
+    async with _UntilDone(appending) as until:
         await content.wait_wanted()
         while not until.is_done:
             message = await context.read()
@@ -78,7 +79,7 @@ async def _pump(
             await content.feed(message)
 
 
-class _until_done:  # noqa: N801  # Reads as a statement.
+class _UntilDone:
     """Leaves its block as soon as a future is done."""
 
     def __init__(self, future: "asyncio.Future[AppendOutcome]") -> None:
@@ -91,7 +92,7 @@ class _until_done:  # noqa: N801  # Reads as a statement.
         if not self._timeout.expired():
             self._timeout.reschedule(0)
 
-    async def __aenter__(self) -> "_until_done":
+    async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         self._future.add_done_callback(self._on_done)
         return self

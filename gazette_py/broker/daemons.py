@@ -1,8 +1,8 @@
 """What every local replica does by itself: list its stores, and pulse.
 
-A pulse is an empty append. It synchronises a new Route, writes it into the assignments (without which
-the allocator could never finish a move), closes fragments whose flush interval has passed, and finds
-broken peers before a client does. On a broker which is not primary it ends at once.
+A pulse is an empty append. It synchronises a new Route, writes it into the assignments (without
+which the allocator could never finish a move), closes fragments whose flush interval has passed,
+and finds broken peers before a client does. On a broker which is not primary it ends at once.
 
 Source: gazette/core broker/replica.go, fragmentRefreshDaemon and pulseDaemon.
 """
@@ -23,10 +23,12 @@ PULSE_RETRY_S = 1.0
 """After a pulse which failed: its peers may be up by then. The reference waits a whole interval."""
 
 AUTO_SUSPEND_TICKS = 15
-"""Undisturbed pulses before an idle journal may be suspended: its clients have had time to return."""
+"""Undisturbed pulses before an idle journal may be suspended: its clients have had time to
+return."""
 
 REFRESH_RETRY_S = (0.5, 1.0, 2.0, 5.0)
-"""Until the first listing has succeeded, appends wait for it. Afterwards failures wait their turn."""
+"""Until the first listing has succeeded, appends wait for it. Afterwards failures wait their
+turn."""
 
 _QUIET = (
     Status.OK,

@@ -57,7 +57,9 @@ async def serve_fragments(service: Service, request: pb.FragmentsRequest) -> pb.
     return response
 
 
-def _fragment(service: Service, entry: IndexEntry, ttl_s: float) -> pb.FragmentsResponse._Fragment:  # noqa: SLF001  # The wire's own name.
+def _fragment(
+    service: Service, entry: IndexEntry, ttl_s: float
+) -> pb.FragmentsResponse._Fragment:  # The wire's own name.
     message = pb.FragmentsResponse._Fragment(  # noqa: SLF001  # As above.
         spec=convert.fragment_to_pb(entry.fragment)
     )

@@ -1,7 +1,7 @@
 """List: the journals which a selector matches, once or for as long as the caller listens.
 
-A snapshot is sent in messages of few journals; of a watch, an empty message ends it. Routes are part
-of a snapshot, but a change of routes alone does not cause one.
+A snapshot is sent in messages of few journals; of a watch, an empty message ends it. Routes are
+part of a snapshot, but a change of routes alone does not cause one.
 
 Source: gazette/core broker/list_apply_api.go.
 """

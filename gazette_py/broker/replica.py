@@ -7,7 +7,8 @@ Invariants:
     RP1  Exactly one spool and one pipeline token exist, held by one owner or in their slots.
     RP2  Whoever holds the spool is the journal's only writer on this broker: our pipeline, or one
          incoming Replicate stream.
-    RP3  `invalidated` fires when the Route or the stores change, and when the replica ends; who waits
+    RP3  `invalidated` fires when the Route or the stores change, and when the replica ends; who
+    waits
          then resolves anew.
     RP4  A replica which ends closes its open fragment and hands it to the persister.
 
@@ -122,7 +123,8 @@ class Replica:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run work which the replica outlives. It handles its own errors."""
-        # Not a TaskGroup: the work is begun by calls, while the replica lives. `shut_down` awaits it.
+        # Not a TaskGroup: the work is begun by calls, while the replica lives. `shut_down` awaits
+        # it.
         task = asyncio.create_task(work, name=f"{name} {self.journal}")
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)

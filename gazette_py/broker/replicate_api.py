@@ -1,7 +1,8 @@
 """Replicate: the spool of this replica follows the primary's, message by message.
 
 Invariants:
-    RE1  The spool is held for the life of the stream, and given back rolled back to its last commit,
+    RE1  The spool is held for the life of the stream, and given back rolled back to its last
+    commit,
          however the stream ends.
     RE2  Each message which asks for a reply gets exactly one, in order; no other does.
     RE3  A reply of WRONG_ROUTE carries our header, one of PROPOSAL_MISMATCH our fragment and

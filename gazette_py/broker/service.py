@@ -159,7 +159,9 @@ class Service:
             log.error("background_task_failed", task=name, err=repr(error))
 
     async def stop_local(self) -> None:
-        """End all replicas, and refuse to serve from here on. Their fragments go to the persister."""
+        """End all replicas, and refuse to serve from here on. Their fragments go to the
+        persister.
+        """
         self._is_stopped = True
         for journal, local in list(self._locals.items()):
             self._drop(journal, local)
@@ -233,11 +235,10 @@ class Service:
             RpcUnavailableError: This broker would serve, but has stopped.
         """
         resolution = resolve(self.keyspace, self.self_id, journal, options)
-        if self._is_stopped and self.self_id in resolution.header.route.members:
-            if resolution.header.process_id == self.self_id:
-                raise RpcUnavailableError(
-                    str(self.self_id), "UNKNOWN", "resolver has stopped serving local replicas"
-                )
+        if self._is_stopped and resolution.header.process_id == self.self_id:
+            raise RpcUnavailableError(
+                str(self.self_id), "UNKNOWN", "resolver has stopped serving local replicas"
+            )
         return resolution
 
     def replica_of(self, resolution: Resolution) -> Replica | None:

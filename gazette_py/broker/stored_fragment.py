@@ -1,8 +1,8 @@
 """Verified local copies of fragments which lie in a store.
 
-A read of history through a broker is served from a copy whose length and SHA-1 have been checked, so
-no byte of a damaged fragment is ever sent. Clients which read directly from the store do the same
-for themselves, and do not need us.
+A read of history through a broker is served from a copy whose length and SHA-1 have been checked,
+so no byte of a damaged fragment is ever sent. Clients which read directly from the store do the
+same for themselves, and do not need us.
 
 Invariants:
     SF1  A copy is handed out only if it has the length and the SHA-1 which its name says.

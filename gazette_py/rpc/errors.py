@@ -1,7 +1,7 @@
 """gRPC codes <-> our errors, at the edge of the transport.
 
-A code which a peer gave is kept on its way to the client: UNAVAILABLE tells Gazette's clients to try
-again, and must not become anything else.
+A code which a peer gave is kept on its way to the client: UNAVAILABLE tells Gazette's clients to
+try again, and must not become anything else.
 """
 
 import grpc

@@ -1,0 +1,380 @@
+"""The client: one address, its connections, and a method for each thing brokers do.
+
+Units: offsets are journal byte offsets; times of fragments are Unix seconds; bounds are seconds.
+Source: gazette/core broker/client.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+import grpc
+
+from gazette_py import errors
+from gazette_py.client import listing, outcomes
+from gazette_py.client.append import Appender, AppendResult, Content
+from gazette_py.client.backoff import backoff_s
+from gazette_py.client.dispatch import Connection, Dispatcher, RouteCache
+from gazette_py.client.listing import ListResult
+from gazette_py.client.reader import Reader
+from gazette_py.clock import SYSTEM, Clock
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol import convert
+from gazette_py.protocol.enums import AppendSuspend
+from gazette_py.protocol.fragment import Fragment
+from gazette_py.protocol.journal import JournalSpec
+from gazette_py.protocol.labels import LabelSelector, LabelSet
+from gazette_py.stores.fetch import UrlFetcher
+
+_T = TypeVar("_T")
+
+_NS = 1_000_000_000
+_DECODING_THREADS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Creates, updates or deletes a journal: exactly one of `upsert` and `delete` is set."""
+
+    expect_mod_revision: int  # Of the spec now; 0: must not exist; -1: whatever it is.
+    upsert: JournalSpec | None = None
+    delete: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFragment:
+    """A fragment, and a URL which serves its file for a while, if one was asked for."""
+
+    fragment: Fragment
+    url: str
+
+
+def connect(
+    address: str,
+    *,
+    zone: str = "",
+    cache_size: int = 256,
+    cache_ttl_s: float = 60.0,
+    timeout_s: float = 30.0,
+    file_root: str = "",
+    clock: Clock = SYSTEM,
+) -> "Client":
+    """Return a client of the brokers behind `address`. It dials at the first call.
+
+    Args:
+        address: http://, https:// or unix:// endpoint of any broker, or of a balancer before them.
+        zone: Where we are. Members of the zone are read from where there is a choice.
+        cache_size: Journals whose routes are kept, so that calls reach their brokers directly and
+            stored fragments are fetched from the store. 0: brokers proxy all of it, which is right
+            where their endpoints cannot be reached from here.
+        cache_ttl_s: How long a route is kept.
+        timeout_s: Bound of each call with its retries, unless the call gives its own.
+        file_root: Directory of file:// stores, if we can see it; else brokers read it for us.
+        clock: Time and waiting.
+
+    Raises:
+        ConfigError: The address is not an endpoint.
+    """
+    routes = RouteCache(cache_size, cache_ttl_s, clock)
+    dispatcher = Dispatcher(address, zone=zone, routes=routes, clock=clock)
+    return Client(dispatcher, timeout_s=timeout_s, file_root=file_root, clock=clock)
+
+
+class Client:
+    """A client of journal brokers, for one event loop. Use it as `async with`, or `close` it.
+
+    Where not said otherwise, methods try again while brokers are unavailable or move the journal,
+    within the client's timeout, and raise the last error when that is over.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, *, timeout_s: float, file_root: str, clock: Clock
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._fetcher = UrlFetcher(file_root=file_root)
+        self._decoders = ThreadPoolExecutor(_DECODING_THREADS_MAX, thread_name_prefix="decode")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. Calls and reads under way end."""
+        await self._dispatcher.close()
+        await self._fetcher.close()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def append(
+        self,
+        journal: str,
+        content: Content = b"",
+        *,
+        offset: int = 0,
+        check_registers: LabelSelector | None = None,
+        union_registers: LabelSet | None = None,
+        subtract_registers: LabelSet | None = None,
+        suspend: AppendSuspend = AppendSuspend.RESUME,
+        retry: bool = True,
+        timeout_s: float | None = None,
+    ) -> AppendResult:
+        """Append the whole of `content`, or nothing of it.
+
+        Without content it is a barrier: it returns once all replicas are in step, and tells the
+        write head. Content must keep coming: brokers refuse an append slower than 64 KiB/s.
+
+        At least once: if a broker vanishes while it commits, the append is tried again, though it
+        may have happened. `check_registers` and `offset` refuse the second one. Iterators can be
+        read once only: after their first piece was taken, there are no more attempts.
+
+        Args:
+            journal: Its name.
+            content: Bytes, or an (asynchronous) iterable of pieces of any size.
+            offset: Refuse unless the append begins here; 0: wherever the write head is.
+            check_registers: Refuse unless the journal's registers, if it has any, match.
+            union_registers: Registers to set as the append commits; it then must have content.
+            subtract_registers: Registers to drop as it commits, likewise.
+            suspend: What to do about suspension. All but RESUME and NO_RESUME take no content.
+            retry: Try again while the journal's broker is unavailable or changes.
+            timeout_s: Bound of all attempts.
+
+        Raises:
+            AppendOutcomeUnknownError: No answer to the request to commit.
+            RegisterMismatchError: The registers do not match: another writer fenced us.
+            WrongAppendOffsetError: The write head is not at `offset`.
+            IndexHasGreaterOffsetError: Stored content lies beyond the replicas' write head.
+            JournalError: Another status than OK.
+            RpcError: The broker could not be reached, or refused the call.
+        """
+        request = pb.AppendRequest(
+            journal=journal,
+            offset=offset,
+            suspend=pb.AppendRequest.Suspend.ValueType(suspend),
+            check_registers=(
+                None if check_registers is None else convert.selector_to_pb(check_registers)
+            ),
+            union_registers=(
+                None if union_registers is None else convert.labels_to_pb(union_registers)
+            ),
+            subtract_registers=(
+                None if subtract_registers is None else convert.labels_to_pb(subtract_registers)
+            ),
+        )
+        appender = Appender(self._dispatcher, self._clock, request, content)
+        return await appender.run(
+            retry=retry, timeout_s=self._timeout_s if timeout_s is None else timeout_s
+        )
+
+    def read(
+        self,
+        journal: str,
+        *,
+        offset: int = 0,
+        end_offset: int = 0,
+        block: bool = False,
+        begin_mod_time: int = 0,
+        metadata_only: bool = False,
+        timeout_s: float | None = None,
+    ) -> Reader:
+        """Return a reader of `[offset, end_offset)`.
+
+        Args:
+            journal: Its name.
+            offset: First byte; -1: from the write head on.
+            end_offset: Where to end; 0: at the write head, or never if `block`.
+            block: Wait at the write head for more.
+            begin_mod_time: Skip content which was stored before.
+            metadata_only: End after the first answer, without content.
+            timeout_s: How long to go without an answer. None: the client's, or without end if
+                `block`.
+        """
+        request = pb.ReadRequest(
+            journal=journal,
+            offset=offset,
+            end_offset=end_offset,
+            block=block,
+            begin_mod_time=begin_mod_time,
+            metadata_only=metadata_only,
+        )
+        if timeout_s is None and not block:
+            timeout_s = self._timeout_s
+        return Reader(
+            self._dispatcher,
+            self._clock,
+            request,
+            open_url=self._fetcher.open,
+            executor=self._decoders,
+            timeout_s=timeout_s,
+        )
+
+    async def read_all(self, journal: str, begin: int, end: int) -> bytes:
+        """Return exactly the bytes `[begin, end)`, held in memory.
+
+        Raises:
+            OffsetJumpError: Content within is gone.
+            OffsetNotYetAvailableError: The write head lies before `end`.
+            JournalError: Another status than OK.
+        """
+        if end <= begin:
+            return b""
+        async with self.read(journal, offset=begin, end_offset=end) as reader:
+            return b"".join([chunk async for chunk in reader])
+
+    async def write_head(self, journal: str) -> int:
+        """Return the offset at which the journal's content ends, and the next append begins."""
+        async with self.read(journal, offset=-1, metadata_only=True) as reader:
+            async for _ in reader:
+                pass  # Metadata has no content.
+            return reader.write_head
+
+    async def list(self, selector: LabelSelector = LabelSelector()) -> ListResult:
+        """Return the selected journals; all of them by default."""
+        return await self._retrying(lambda: listing.list_once(self._dispatcher, selector))
+
+    def watch(self, selector: LabelSelector = LabelSelector()) -> AsyncGenerator[ListResult, None]:
+        """Yield the selected journals now, and again after each change of their specs.
+
+        Changes of routes alone are not told. It never ends; broken streams are taken up again.
+        """
+        return listing.watch(self._dispatcher, self._clock, selector, timeout_s=self._timeout_s)
+
+    async def apply(self, changes: Iterable[Change]) -> int:
+        """Make all changes, or none, and return the revision at which they were made.
+
+        It waits for a connection, but is never repeated: the first try may have succeeded. etcd
+        takes some 128 changes at once; who has more makes several calls, and knows which were made.
+
+        Raises:
+            EtcdTransactionFailedError: An expected revision does not hold.
+            RpcError: The broker refuses, or cannot be asked.
+        """
+        request = pb.ApplyRequest(changes=[_change_to_pb(change) for change in changes])
+
+        async def call(broker: Connection) -> pb.ApplyResponse:
+            # A connection is awaited, since whether a call was sent is not told afterwards.
+            return await broker.stub.Apply(request, timeout=self._timeout_s, wait_for_ready=True)
+
+        response = await self._unary("", call)
+        outcomes.raise_for_status(response.status, "", header=response.header)
+        return response.header.etcd.revision
+
+    async def fragments(
+        self,
+        journal: str,
+        *,
+        begin_mod_time: int = 0,
+        end_mod_time: int = 0,
+        url_ttl_s: float = 0.0,
+    ) -> AsyncGenerator[ListedFragment, None]:
+        """Yield the journal's fragments by ascending begin. Spans may overlap.
+
+        Args:
+            journal: Its name.
+            begin_mod_time: Only those stored at or after; those not yet stored always pass.
+            end_mod_time: Only those stored before; 0: also those not yet stored.
+            url_ttl_s: For how long their URLs shall work; 0: no URLs.
+        """
+        request = pb.FragmentsRequest(
+            journal=journal,
+            begin_mod_time=begin_mod_time,
+            end_mod_time=end_mod_time,
+            do_not_proxy=self._dispatcher.has_routes,
+        )
+        if url_ttl_s > 0:
+            request.signatureTTL.CopyFrom(convert.duration_to_pb(int(url_ttl_s * _NS)))
+        while True:
+            response = await self._retrying(lambda: self._fragments_page(request))
+            for entry in response.fragments:
+                # Brokers keep those stored exactly at the end of the range.
+                if not end_mod_time or entry.spec.mod_time < end_mod_time:
+                    yield ListedFragment(convert.fragment_from_pb(entry.spec), entry.signed_url)
+            if not response.next_page_token:
+                return
+            request.next_page_token = response.next_page_token
+
+    async def store_health(self, url: str, *, check_delete_prefix: str | None = None) -> None:
+        """Have a broker check a fragment store.
+
+        Args:
+            url: Of the store, as a journal's spec would name it.
+            check_delete_prefix: Also check deletion, below this prefix (it ends in a slash, or is
+                empty).
+
+        Raises:
+            StoreUnhealthyError: The check failed; `detail` says how.
+            RpcError: No broker answered.
+        """
+        request = pb.FragmentStoreHealthRequest(
+            fragment_store=url,
+            check_delete=check_delete_prefix is not None,
+            check_delete_prefix=check_delete_prefix or "",
+        )
+
+        async def call(broker: Connection) -> pb.FragmentStoreHealthResponse:
+            return await broker.stub.FragmentStoreHealth(request, timeout=self._timeout_s)
+
+        response = await self._retrying(lambda: self._unary("", call))
+        outcomes.raise_for_status(
+            response.status, "", header=response.header, detail=response.store_health_error
+        )
+
+    async def _fragments_page(self, request: pb.FragmentsRequest) -> pb.FragmentsResponse:
+        async def call(broker: Connection) -> pb.FragmentsResponse:
+            return await broker.stub.ListFragments(request, timeout=self._timeout_s)
+
+        response = await self._unary(request.journal, call)
+        self._dispatcher.learn(request.journal, response.header)
+        outcomes.raise_for_status(response.status, request.journal, header=response.header)
+        return response
+
+    async def _unary(self, journal: str, call: Callable[[Connection], Awaitable[_T]]) -> _T:
+        """Make one call, with gRPC's errors as ours."""
+        async with self._dispatcher.borrow(journal) as broker:
+            try:
+                return await call(broker)
+            except grpc.aio.AioRpcError as exc:
+                if exc.code() is grpc.StatusCode.UNAVAILABLE:
+                    self._dispatcher.forget(journal)
+                if (
+                    exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                    and broker.channel.get_state() is not grpc.ChannelConnectivity.READY
+                ):
+                    raise errors.RpcUnavailableError(
+                        broker.endpoint, "UNAVAILABLE", f"no connection in {self._timeout_s} s"
+                    ) from exc
+                raise outcomes.rpc_error(exc, broker.endpoint) from exc
+
+    async def _retrying(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Make a call which may be repeated until it is not told to come back, or time is over."""
+        refusal: errors.GazetteError | None = None
+        attempt = 0
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    try:
+                        return await call()
+                    except errors.StoreUnhealthyError:
+                        raise  # The answer, not an obstacle to it.
+                    except errors.GazetteError as exc:
+                        if not exc.retryable:
+                            raise
+                        refusal = exc
+                    await self._clock.sleep(backoff_s(attempt))
+                    attempt += 1
+        except TimeoutError as exc:
+            raise refusal or errors.RpcDeadlineError(
+                "brokers", "DEADLINE_EXCEEDED", f"no answer in {self._timeout_s} s"
+            ) from exc
+
+
+def _change_to_pb(change: Change) -> pb.ApplyRequest.Change:
+    return pb.ApplyRequest.Change(
+        expect_mod_revision=change.expect_mod_revision,
+        upsert=None if change.upsert is None else convert.journal_to_pb(change.upsert),
+        delete=change.delete,
+    )

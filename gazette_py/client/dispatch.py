@@ -1,0 +1,190 @@
+"""Chooses the broker of a call: a cache of routes, and a pool of channels keyed by endpoint.
+
+Without a cache every call goes to the service address, and brokers proxy. With one, calls go to a
+member of the journal's route, and reads ask not to be proxied: the client then fetches stored
+fragments from the object store itself.
+
+Invariants:
+    P1  A channel is closed only while no call uses it; the default one only by `close`.
+    P2  The cache holds at most `size` routes, none older than its time to live.
+
+Units: seconds of the clock's monotonic time.
+Source: gazette/core broker/protocol/dispatcher.go, broker/client/route_cache.go. grpc.aio has no
+balancers of one's own, so the pick is done here, before the call.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc
+
+from gazette_py.clock import Clock
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.pb.protocol_pb2_grpc import JournalStub
+from gazette_py.protocol import convert
+from gazette_py.protocol.journal import strip_meta
+from gazette_py.protocol.route import Route
+from gazette_py.rpc.channel import dial
+
+if TYPE_CHECKING:
+    from gazette_py.pb.protocol_pb2_grpc import JournalAsyncStub
+
+IDLE_S_MAX = 30.0
+"""A channel which no call used for so long is closed at the next pick."""
+
+_RANKS = {
+    grpc.ChannelConnectivity.READY: 2,
+    grpc.ChannelConnectivity.CONNECTING: 1,
+    grpc.ChannelConnectivity.IDLE: 0,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE: -1,
+    grpc.ChannelConnectivity.SHUTDOWN: -1,
+}
+
+
+class RouteCache:
+    """Least recently used routes of journals (P2)."""
+
+    def __init__(self, size: int, ttl_s: float, clock: Clock) -> None:
+        self.size = size
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._routes: OrderedDict[str, tuple[Route, float]] = OrderedDict()
+
+    def get(self, journal: str) -> Route:
+        """Return the journal's route, or one without members."""
+        route, expires = self._routes.get(strip_meta(journal), (Route(), 0.0))
+        if not route.members or expires <= self._clock.monotonic():
+            self.drop(journal)
+            return Route()
+        self._routes.move_to_end(strip_meta(journal))
+        return route
+
+    def put(self, journal: str, route: Route) -> None:
+        """Remember the route. One without members, or whose endpoints are unknown, is dropped."""
+        if not route.members or len(route.endpoints) != len(route.members):
+            self.drop(journal)
+            return
+        self._routes[strip_meta(journal)] = (route, self._clock.monotonic() + self._ttl_s)
+        self._routes.move_to_end(strip_meta(journal))
+        while len(self._routes) > self.size:
+            self._routes.popitem(last=False)
+
+    def drop(self, journal: str) -> None:
+        """Forget the journal's route."""
+        self._routes.pop(strip_meta(journal), None)
+
+
+def pick(
+    route: Route, zone: str, *, needs_primary: bool, rank_of: Callable[[str], int]
+) -> str | None:
+    """Return the endpoint to call, or None for the service address.
+
+    Args:
+        route: Who serves the journal, as far as we know.
+        zone: The caller's zone, whose members are preferred over healthier ones elsewhere.
+        needs_primary: Use the primary, if the route names one.
+        rank_of: Ranks the connection to an endpoint; negative if it is failing.
+    """
+    if needs_primary and route.primary >= 0:
+        return route.endpoints[route.primary] or None
+    known = [
+        (member.zone == zone, rank_of(endpoint) >= 0, rank_of(endpoint), endpoint)
+        for member, endpoint in zip(route.members, route.endpoints, strict=False)
+        if endpoint
+    ]
+    return max(known, key=lambda scored: scored[:3])[3] if known else None
+
+
+@dataclass(slots=True)
+class Connection:
+    """A channel to a broker, with the count of calls which use it."""
+
+    endpoint: str
+    channel: grpc.aio.Channel
+    stub: "JournalAsyncStub" = field(init=False)
+    users: int = 0
+    last_used: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.stub = JournalStub(self.channel)
+
+
+class Dispatcher:
+    """Owns all channels of a client."""
+
+    def __init__(self, address: str, *, zone: str, routes: RouteCache, clock: Clock) -> None:
+        self._default = Connection(address, dial(address))
+        self._zone = zone
+        self._routes = routes
+        self._clock = clock
+        self._pool: dict[str, Connection] = {}
+
+    @property
+    def has_routes(self) -> bool:
+        """Tell whether calls are routed here, rather than proxied by brokers."""
+        return self._routes.size > 0
+
+    @asynccontextmanager
+    async def borrow(
+        self, journal: str = "", *, needs_primary: bool = False
+    ) -> AsyncIterator[Connection]:
+        """Lend the connection for one call about `journal`; the service address without one."""
+        connection = self._choose(journal, needs_primary=needs_primary)
+        connection.users += 1
+        try:
+            await self._sweep()
+            yield connection
+        finally:
+            connection.users -= 1
+            connection.last_used = self._clock.monotonic()
+
+    def learn(self, journal: str, header: pb.Header) -> None:
+        """Take the route of a response's header."""
+        self.learn_route(journal, convert.route_from_pb(header.route))
+
+    def learn_route(self, journal: str, route: Route) -> None:
+        """Take a journal's route."""
+        if self.has_routes:
+            self._routes.put(journal, route)
+
+    def forget(self, journal: str) -> None:
+        """Drop the journal's route: a call by it found nobody."""
+        self._routes.drop(journal)
+
+    async def close(self) -> None:
+        """Close every channel. Calls under way end."""
+        for connection in (self._default, *self._pool.values()):
+            await connection.channel.close()
+        self._pool.clear()
+
+    def _choose(self, journal: str, *, needs_primary: bool) -> Connection:
+        if not journal or not self.has_routes:
+            return self._default
+        endpoint = pick(
+            self._routes.get(journal),
+            self._zone,
+            needs_primary=needs_primary,
+            rank_of=self._rank_of,
+        )
+        if endpoint is None or endpoint == self._default.endpoint:
+            return self._default
+        if endpoint not in self._pool:
+            self._pool[endpoint] = Connection(endpoint, dial(endpoint))
+        return self._pool[endpoint]
+
+    async def _sweep(self) -> None:
+        """Close the channels which are idle for long (P1)."""
+        horizon = self._clock.monotonic() - IDLE_S_MAX
+        idle = [c for c in self._pool.values() if c.users == 0 and c.last_used <= horizon]
+        for connection in idle:
+            # Out of the pool first: whoever picks while we wait for the close dials anew.
+            del self._pool[connection.endpoint]
+        for connection in idle:
+            await connection.channel.close()
+
+    def _rank_of(self, endpoint: str) -> int:
+        connection = self._pool.get(endpoint)
+        return 0 if connection is None else _RANKS[connection.channel.get_state()]

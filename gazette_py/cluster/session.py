@@ -1,0 +1,99 @@
+"""Our membership: a lease, and the member key which lives as long as it.
+
+Invariants:
+    SE1  The member key is created only where none exists: an earlier process of our ID is waited for.
+    SE2  Rewriting the key keeps its lease and its create revision, and with it our leadership.
+
+Source: gazette/core allocator/announce.go.
+"""
+
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from gazette_py.clock import Clock
+from gazette_py.core.keyspace import Member
+from gazette_py.etcd.base import Compare, Etcd, LeaseKeeper, Put, Target
+from gazette_py.protocol import convert
+from gazette_py.protocol.keys import member_key
+from gazette_py.protocol.route import BrokerSpec
+from gazette_py.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+ANNOUNCE_RETRY_S_MAX = 10.0
+
+
+class Session:
+    """Announces on entry. On exit the lease is revoked, and every key under it is gone."""
+
+    def __init__(
+        self, etcd: Etcd, root: str, broker: BrokerSpec, *, ttl_s: int, clock: Clock
+    ) -> None:
+        self.broker = broker
+        self.revision = 0  # At which the member key was created.
+        self._etcd = etcd
+        self._key = member_key(root, broker.id).encode()
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._lease = 0
+        self._keeper: LeaseKeeper | None = None
+
+    @property
+    def lease_keeper(self) -> LeaseKeeper:
+        """What keeps our lease alive."""
+        assert self._keeper is not None
+        return self._keeper
+
+    async def __aenter__(self) -> Self:
+        """Grant a lease and create the member key, once no other process holds it."""
+        self._lease = await self._etcd.grant_lease(self._ttl_s)
+        self._keeper = self._etcd.keep_alive(self._lease, self._ttl_s)
+        try:
+            await self._announce()
+        except BaseException:
+            await self.revoke()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Revoke the lease, if that was not done."""
+        await self.revoke()
+
+    async def _announce(self) -> None:
+        value = convert.broker_to_pb(self.broker).SerializeToString()
+        while True:
+            created = await self._etcd.txn(
+                [Compare(self._key, Target.VERSION, 0)], [Put(self._key, value, lease=self._lease)]
+            )
+            if created.succeeded:
+                self.revision = created.header.revision
+                return
+            log.warning("member_key_exists", member=str(self.broker.id))
+            await self._clock.sleep(min(ANNOUNCE_RETRY_S_MAX, self._ttl_s / 2))
+
+    async def set_exiting(self, member: Member) -> bool:
+        """Ask to be drained. Return False if the key has changed since `member` was read."""
+        value = convert.broker_to_pb(replace(member.broker, exiting=True)).SerializeToString()
+        result = await self._etcd.txn(
+            [Compare(self._key, Target.MOD, member.mod_revision)],
+            [Put(self._key, value, ignore_lease=True)],
+        )
+        return result.succeeded
+
+    async def wait_lost(self) -> None:
+        """Return once the lease has been lost."""
+        await self.lease_keeper.wait_lost()
+
+    async def revoke(self) -> None:
+        """Leave the cluster now."""
+        if self._keeper is None:
+            return
+        keeper, self._keeper = self._keeper, None
+        await keeper.stop()
+        await self._etcd.revoke_lease(self._lease)
