@@ -23,13 +23,14 @@ from gazette_py.broker.service import Service
 from gazette_py.broker.token import Signal
 from gazette_py.core.append import AppendOptions
 from gazette_py.core.append_stream import RegisterChange
-from gazette_py.core.flow_control import QUANTUM_MS, FlowControl, Ready, Underflow
+from gazette_py.core.flow_control import QUANTUM_MS, FlowControl, Ready, Underflow, Wait
 from gazette_py.errors import GazetteError, RpcError, ValidationError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.requests import validate_append_content, validate_append_first
+from gazette_py.rpc.stream import receive
 
 QUEUED_MESSAGES_MAX = 8
 """Messages read ahead of the append. Each is at most the receive limit of the server."""
@@ -39,10 +40,9 @@ Context = grpc.aio.ServicerContext[pb.AppendRequest, pb.AppendResponse]
 
 async def serve_append(service: Service, context: Context) -> pb.AppendResponse | None:
     """Serve one Append. None: the client cancelled, and hears nothing."""
-    first = await context.read()
-    if first is grpc.aio.EOF:
+    first = await receive(context, pb.AppendRequest)
+    if first is None:
         raise RpcError("client", "UNKNOWN", "unexpected EOF")
-    assert isinstance(first, pb.AppendRequest)
     validate_append_first(first)
     gone = Signal()
     run = AppendRun(service, _request_of(first), gone)
@@ -71,11 +71,10 @@ async def _pump(
     async with _UntilDone(appending) as until:
         await content.wait_wanted()
         while not until.is_done:
-            message = await context.read()
-            if message is grpc.aio.EOF:
+            message = await receive(context, pb.AppendRequest)
+            if message is None:
                 content.end()
                 return
-            assert isinstance(message, pb.AppendRequest)
             await content.feed(message)
 
 
@@ -100,7 +99,8 @@ class _UntilDone:
     async def __aexit__(self, *exc_info: object) -> bool | None:
         self._future.remove_done_callback(self._on_done)
         try:
-            return await self._timeout.__aexit__(*exc_info)  # type: ignore[arg-type]  # As given.
+            await self._timeout.__aexit__(*exc_info)  # type: ignore[arg-type]  # As given.
+            return None
         except TimeoutError:
             if not self.is_done:
                 raise
@@ -168,7 +168,7 @@ async def _forward(
 ) -> None:
     try:
         await call.write(first)
-        while (message := await context.read()) is not grpc.aio.EOF:
+        while (message := await receive(context, pb.AppendRequest)) is not None:
             await call.write(message)
         await call.done_writing()
     except asyncio.InvalidStateError:
@@ -255,7 +255,7 @@ class ClientContent:
         while not isinstance(outcome, Ready):
             outcome = await self._tick(invalidated)
 
-    async def _tick(self, invalidated: Signal) -> object:
+    async def _tick(self, invalidated: Signal) -> Ready | Wait:
         """Wait for news or one quantum, and let the balances follow the clock."""
         assert self._flow is not None
         loop = asyncio.get_running_loop()

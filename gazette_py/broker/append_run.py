@@ -33,6 +33,7 @@ from gazette_py.core.spool import maybe_roll
 from gazette_py.errors import GazetteError, RpcError, RpcUnavailableError
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.fragment import Fragment
+from gazette_py.protocol.journal import Suspend
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header
 
@@ -190,7 +191,7 @@ class AppendRun:
             is_advertised=resolution.is_advertised,
             replication=spec.desired_replication(service.max_replication) if spec else 0,
             is_writable=spec.is_writable if spec else False,
-            suspend=spec.suspend if spec else fsm.Suspend(),
+            suspend=spec.suspend if spec else Suspend(),
         )
 
     async def _acquire(self) -> fsm.Outcome:
@@ -308,6 +309,7 @@ class AppendRun:
         source.begin(replica.flow, item.spec.max_append_rate)
         summer, chunks = hashlib.sha1(usedforsecurity=False), 0
         failure: GazetteError | None = None
+        decision: Commit | Rollback
         try:
             while True:
                 content = await source.receive(self._invalidated)

@@ -1,11 +1,16 @@
 """Channels to the other brokers: one for each endpoint, shared by all journals."""
 
+from typing import TYPE_CHECKING
+
 import grpc
 import grpc.aio
 
-from gazette_py.pb import protocol_pb2_grpc
+from gazette_py.pb.protocol_pb2_grpc import JournalStub
 from gazette_py.protocol.route import Header, ProcessID, Route
 from gazette_py.rpc.channel import dial
+
+if TYPE_CHECKING:
+    from gazette_py.pb.protocol_pb2_grpc import JournalAsyncStub
 
 
 class Peers:
@@ -16,9 +21,9 @@ class Peers:
         self._recv_bytes_max = recv_bytes_max
         self._channels: dict[str, grpc.aio.Channel] = {}
 
-    def stub(self, endpoint: str) -> protocol_pb2_grpc.JournalStub:
+    def stub(self, endpoint: str) -> "JournalAsyncStub":
         """Return a stub of the broker at `endpoint`."""
-        return protocol_pb2_grpc.JournalStub(self._channel(endpoint))
+        return JournalStub(self._channel(endpoint))
 
     def _channel(self, endpoint: str) -> grpc.aio.Channel:
         channel = self._channels.get(endpoint)

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
 from gazette_py.broker.service import Service
 from gazette_py.errors import RpcUnavailableError
-from gazette_py.pb import protocol_pb2_grpc
 from gazette_py.protocol.route import Header
 from gazette_py.rpc.errors import translate
 
+if TYPE_CHECKING:
+    from gazette_py.pb.protocol_pb2_grpc import JournalAsyncStub
 
-def peer_of(service: Service, header: Header) -> tuple[str, protocol_pb2_grpc.JournalStub]:
+
+def peer_of(service: Service, header: Header) -> tuple[str, "JournalAsyncStub"]:
     """Return the name and a stub of the broker which shall serve.
 
     Raises:

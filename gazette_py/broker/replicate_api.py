@@ -23,16 +23,16 @@ from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
 from gazette_py.protocol.requests import validate_replicate_first, validate_replicate_request
+from gazette_py.rpc.stream import receive
 
 Context = grpc.aio.ServicerContext[pb.ReplicateRequest, pb.ReplicateResponse]
 
 
 async def serve_replicate(service: Service, context: Context) -> Status:
     """Serve one stream to its end."""
-    first = await context.read()
-    if first is grpc.aio.EOF:
+    first = await receive(context, pb.ReplicateRequest)
+    if first is None:
         raise RpcError("client", "UNKNOWN", "unexpected EOF")
-    assert isinstance(first, pb.ReplicateRequest)
     validate_replicate_first(first)
     while True:
         resolution, replica = await _resolve(service, first)
@@ -92,10 +92,9 @@ async def _follow(
                 raise RpcError("primary", "UNKNOWN", f"no ack requested but status != OK: {name}")
         else:
             _apply_content(spool, message)
-        received = await context.read()
-        if received is grpc.aio.EOF:
+        received = await receive(context, pb.ReplicateRequest)
+        if received is None:
             return
-        assert isinstance(received, pb.ReplicateRequest)
         message = received
         validate_replicate_request(message)
 

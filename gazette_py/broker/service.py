@@ -154,14 +154,12 @@ class Service:
         task.add_done_callback(lambda t: self._on_ended(t, name))
 
     def _on_ended(self, task: "asyncio.Future[None]", name: str) -> None:
-        self._ending.discard(task)  # type: ignore[arg-type]  # ensure_future made a task of it.
+        self._ending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background_task_failed", task=name, err=repr(error))
 
     async def stop_local(self) -> None:
-        """End all replicas, and refuse to serve from here on. Their fragments go to the
-        persister.
-        """
+        """End all replicas, and serve none from here on. The persister gets their fragments."""
         self._is_stopped = True
         for journal, local in list(self._locals.items()):
             self._drop(journal, local)
@@ -250,7 +248,7 @@ class Service:
         """Return the header of responses which concern no one journal."""
         return unrouted_header(self.keyspace, self.self_id)
 
-    async def wait_or_signal(self, work: Awaitable[None], *signals: Signal) -> bool:
+    async def wait_or_signal(self, work: Awaitable[object], *signals: Signal) -> bool:
         """Wait for `work`; cancel it and return False if a signal fires first."""
         task = asyncio.ensure_future(work)
         handles = [(signal, signal.add(lambda: task.cancel())) for signal in signals]
@@ -343,7 +341,7 @@ class Service:
             active = self.stores.get(spec.fragment.stores[0])
             while active.health is not None:
                 # A store which could not be constructed is tried anew at each reference.
-                if active.checks_failed > STORE_CHECKS_MAX or not active.is_constructed:
+                if active.checks_failed > STORE_CHECKS_MAX or active.construction_error is not None:
                     return fsm.StoreUnhealthy(
                         f"fragment store {active.url} unhealthy: {active.health}"
                     )

@@ -5,8 +5,8 @@ peer's own, where a peer failed, else UNKNOWN with the text of the error, as the
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -32,6 +32,14 @@ log = get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+R = TypeVar(
+    "R",
+    pb.ApplyResponse,
+    pb.AppendResponse,
+    pb.FragmentsResponse,
+    pb.FragmentStoreHealthResponse,
+)
+
 
 class JournalServicer(protocol_pb2_grpc.JournalServicer):
     """Serves once `loaded` is set: the key space is known, and our member key is written."""
@@ -47,7 +55,7 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         self._service, self._fragments = service, fragments
         self._is_loaded.set()
 
-    async def List(self, request: pb.ListRequest, context: Context) -> None:
+    async def List(self, request: pb.ListRequest, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """List, or watch, journals."""
 
         async def call(service: Service) -> Status:
@@ -59,7 +67,7 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         """Write or delete journal specs."""
         return await self._unary("Apply", context, lambda s: serve_apply(s, request))
 
-    async def Read(self, request: pb.ReadRequest, context: Context) -> None:
+    async def Read(self, request: pb.ReadRequest, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """Read a journal."""
 
         async def call(service: Service) -> Status:
@@ -72,7 +80,7 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         """Append to a journal."""
         return await self._unary("Append", context, lambda s: serve_append(s, context))
 
-    async def Replicate(self, request_iterator: object, context: Context) -> None:
+    async def Replicate(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """Follow a primary."""
 
         async def call(service: Service) -> Status:
@@ -94,8 +102,10 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
             "FragmentStoreHealth", context, lambda s: serve_store_health(s, request, Signal())
         )
 
-    async def _unary(self, operation: str, context: Context, serve: Any) -> Any:
-        response: Any = None
+    async def _unary(
+        self, operation: str, context: Context, serve: Callable[[Service], Awaitable[R | None]]
+    ) -> R:
+        response: R | None = None
 
         async def call(service: Service) -> Status:
             nonlocal response
@@ -103,17 +113,18 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
             return Status(response.status) if response is not None else Status.OK
 
         await self._guard(operation, context, call)
-        return response
+        return cast("R", response)  # None only for a client which has gone.
 
-    async def _guard(self, operation: str, context: Context, call: Any) -> None:
+    async def _guard(
+        self, operation: str, context: Context, call: Callable[[Service], Awaitable[Status]]
+    ) -> None:
         """Serve one call; count it, and answer its errors."""
         self._metrics.rpc_started(operation)
         completed = "<error>"
         try:
             await self._is_loaded.wait()
             assert self._service is not None
-            serving: Awaitable[Status] = call(self._service)
-            status = await serving
+            status = await call(self._service)
             completed = "ok" if status is Status.OK else status.name
         except GazetteError as exc:
             code, text = status_of(exc)

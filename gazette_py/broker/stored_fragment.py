@@ -13,15 +13,17 @@ Invariants:
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile
 from gazette_py.codecs import CodecError, decompressor
 from gazette_py.core.fragment_index import IndexEntry
-from gazette_py.errors import CorruptFragmentError
+from gazette_py.errors import CorruptFragmentError, RpcUnavailableError
 from gazette_py.protocol.fragment import Fragment, content_path
 from gazette_py.stores.base import Store
+from gazette_py.stores.threads import Threads
 
 Key = tuple[str, int, int, bytes]
 
@@ -36,8 +38,9 @@ def stored_path(entry: IndexEntry) -> str:
 class StoredFragments:
     """Fetches fragments, and keeps copies of those read last."""
 
-    def __init__(self, spools: SpoolDirectory, bytes_max: int = 1 << 30) -> None:
+    def __init__(self, spools: SpoolDirectory, threads: Threads, bytes_max: int = 1 << 30) -> None:
         self._spools = spools
+        self._threads = threads
         self._bytes_max = bytes_max
         self._bytes = 0
         self._copies: OrderedDict[Key, tuple[SpoolFile, int]] = OrderedDict()
@@ -75,14 +78,19 @@ class StoredFragments:
             self._bytes -= dropped
 
     async def _fetch(self, entry: IndexEntry, store: Store) -> SpoolFile:
-        fragment, path = entry.fragment, stored_path(entry)
+        try:
+            return await self._copy(entry.fragment, stored_path(entry), store)
+        except OSError as exc:
+            raise RpcUnavailableError("spool", "UNAVAILABLE", f"no room for a copy: {exc}") from exc
+
+    async def _copy(self, fragment: Fragment, path: str, store: Store) -> SpoolFile:
         copy = self._spools.open(fragment.journal, fragment.begin)
         summer, length = hashlib.sha1(usedforsecurity=False), 0
-        async with aclosing(_decoded(fragment, path, store)) as pieces:
+        async with aclosing(_decoded(fragment, path, store, self._threads)) as pieces:
             async for piece in pieces:
                 if length + len(piece) > fragment.length:
                     raise _corrupt(fragment, path, f"more than {fragment.length} bytes")
-                await asyncio.to_thread(_take, copy, length, piece, summer)
+                await self._threads.run(partial(_take, copy, length, piece, summer))
                 length += len(piece)
         if length != fragment.length:
             raise _corrupt(fragment, path, f"{length} of {fragment.length} bytes")
@@ -96,14 +104,16 @@ def _take(copy: SpoolFile, position: int, piece: bytes, summer: "hashlib._Hash")
     summer.update(piece)
 
 
-async def _decoded(fragment: Fragment, path: str, store: Store) -> AsyncIterator[bytes]:
+async def _decoded(
+    fragment: Fragment, path: str, store: Store, threads: Threads
+) -> AsyncGenerator[bytes, None]:
     stored = await store.get(path)
     decoder = decompressor(
         fragment.compression_codec, is_still_gzip=stored.content_encoding == "gzip"
     )
     try:
         async for chunk in stored.chunks:
-            if piece := await asyncio.to_thread(decoder.decompress, chunk):
+            if piece := await threads.run(partial(decoder.decompress, chunk)):
                 yield piece
         decoder.finish()
     except CodecError as exc:

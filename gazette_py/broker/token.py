@@ -19,7 +19,7 @@ class Signal:
 
     def __init__(self) -> None:
         self._is_fired = False
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, Callable[[], object]] = {}
         self._next = 0
 
     @property
@@ -36,7 +36,7 @@ class Signal:
         for callback in callbacks:
             callback()
 
-    def add(self, callback: Callable[[], None]) -> int:
+    def add(self, callback: Callable[[], object]) -> int:
         """Call back when it fires: at once, if it has. Return a handle for `discard`."""
         if self._is_fired:
             callback()

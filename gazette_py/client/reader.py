@@ -224,6 +224,10 @@ class Reader:
             self.offset = max(self.offset, response.offset)
         if response.status != pb.OK:
             return b""  # The stream is about to end; then it is raised.
+        if response.content and response.offset != self.offset:
+            raise errors.ReadError(
+                self.journal, self.offset, f"the broker sent content of offset {response.offset}"
+            )
         if not response.content:
             self.write_head = response.write_head
             self.fragment = None

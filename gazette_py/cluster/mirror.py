@@ -1,7 +1,8 @@
 """Keeps a `KeySpace` in line with etcd, and lets others wait for a revision of it.
 
 Invariants:
-    M1  Events are applied in etcd's order, whole revisions at a time; observers run in the same step,
+    M1  Events are applied in etcd's order, whole revisions at a time; observers run in the same
+    step,
         before anyone who waits is woken.
     M2  A wait ends as soon as everything up to its revision has been seen, whether or not a key of
         ours changed at it: progress counts.
@@ -35,9 +36,7 @@ QUEUED_BATCHES_MAX = 1024
 class Mirror:
     """The key space, as `run` keeps it."""
 
-    def __init__(
-        self, etcd: Etcd, root: str, *, clock: Clock, watch_delay_s: float = 0.03
-    ) -> None:
+    def __init__(self, etcd: Etcd, root: str, *, clock: Clock, watch_delay_s: float = 0.03) -> None:
         self.keyspace = KeySpace(root)
         self._etcd = etcd
         self._prefix = root.encode()

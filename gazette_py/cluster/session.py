@@ -1,8 +1,8 @@
 """Our membership: a lease, and the member key which lives as long as it.
 
 Invariants:
-    SE1  The member key is created only where none exists: an earlier process of our ID is waited for.
-    SE2  Rewriting the key keeps its lease and its create revision, and with it our leadership.
+    SE1  The member key is created only where none exists: an earlier process of our ID is waited
+    for. SE2  Rewriting the key keeps its lease and its create revision, and with it our leadership.
 
 Source: gazette/core allocator/announce.go.
 """
@@ -39,11 +39,9 @@ class Session:
         self._lease = 0
         self._keeper: LeaseKeeper | None = None
 
-    @property
-    def lease_keeper(self) -> LeaseKeeper:
-        """What keeps our lease alive."""
-        assert self._keeper is not None
-        return self._keeper
+    def valid_until(self) -> float:
+        """Return the monotonic time until which our lease is surely alive; 0 once it is revoked."""
+        return self._keeper.valid_until() if self._keeper is not None else 0.0
 
     async def __aenter__(self) -> Self:
         """Grant a lease and create the member key, once no other process holds it."""
@@ -88,7 +86,8 @@ class Session:
 
     async def wait_lost(self) -> None:
         """Return once the lease has been lost."""
-        await self.lease_keeper.wait_lost()
+        assert self._keeper is not None
+        await self._keeper.wait_lost()
 
     async def revoke(self) -> None:
         """Leave the cluster now."""

@@ -1,11 +1,14 @@
 """The key space of a cluster: a decoded, sorted mirror of one etcd prefix.
 
-Pure. It is loaded once and then follows batches of events, each in time proportional to what changed.
+Pure. It is loaded once and then follows batches of events, each in time proportional to what
+changed.
 
 Invariants:
-    KS1  `header.revision` is the greatest modification revision of any key below the root, decodable
+    KS1  `header.revision` is the greatest modification revision of any key below the root,
+    decodable
          or not, deletions included. Progress moves `read_through` only.
-    KS2  A value which does not decode never fails the mirror: a new key is ignored, a known one keeps
+    KS2  A value which does not decode never fails the mirror: a new key is ignored, a known one
+    keeps
          its last good value and the revision of that.
     KS3  A batch is applied whole or, if it contradicts what we know, not at all.
 
@@ -22,7 +25,8 @@ from google.protobuf.message import DecodeError
 from gazette_py.errors import GazetteError, ValidationError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
-from gazette_py.protocol.journal import JournalSpec, validate_journal_spec
+from gazette_py.protocol.journal import JournalSpec
+from gazette_py.protocol.journal_rules import validate_journal_spec
 from gazette_py.protocol.keys import (
     AssignmentKey,
     ItemKey,
@@ -196,7 +200,7 @@ class KeySpace:
         self.items.clear()
         self.members.clear()
         for mapping in (self._assignments, self._sorted, self._by_member):
-            mapping.clear()  # type: ignore[attr-defined]  # Each is a dict.
+            mapping.clear()
         self._item_names = []
         delta = Delta(revision)
         for kv in kvs:
@@ -333,9 +337,7 @@ class KeySpace:
             case None:
                 pass
 
-    def _delete_assignment(
-        self, journal: str, member: ProcessID, raw: bytes, delta: Delta
-    ) -> None:
+    def _delete_assignment(self, journal: str, member: ProcessID, raw: bytes, delta: Delta) -> None:
         keyed = self._assignments.get(journal, {})
         if keyed.pop(raw, None) is None:
             return

@@ -1,9 +1,11 @@
-"""Journal specifications."""
+"""Journal specifications and journal names. The rules of specs are in `journal_rules`."""
 
 from dataclasses import dataclass, field
 
+from gazette_py.errors import ValidationError
 from gazette_py.protocol.enums import CompressionCodec, JournalFlag, SuspendLevel
 from gazette_py.protocol.labels import LabelSet
+from gazette_py.protocol.text import validate_path_component
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +53,12 @@ class JournalSpec:
 
     def desired_replication(self, max_replication: int) -> int:
         """Return how many brokers shall serve the journal, [0, max_replication]."""
-        match self.suspend.level:
-            case SuspendLevel.FULL:
-                wanted = 0
-            case SuspendLevel.PARTIAL:
-                wanted = 1
-            case SuspendLevel.NONE:
-                wanted = self.replication
-        return min(wanted, max_replication)
+        by_level = {
+            SuspendLevel.NONE: self.replication,
+            SuspendLevel.PARTIAL: 1,
+            SuspendLevel.FULL: 0,
+        }
+        return min(by_level[self.suspend.level], max_replication)
 
     def selectable_labels(self) -> LabelSet:
         """Return the labels with the pseudo-label `name`, which wins over a stored one."""
@@ -68,3 +68,28 @@ class JournalSpec:
 def strip_meta(journal: str) -> str:
     """Return the journal name without its `;meta` segment."""
     return journal.partition(";")[0]
+
+
+def validate_journal(name: str, path: str) -> None:
+    """Refuse what is no journal name. A `;meta` segment is allowed.
+
+    Raises:
+        ValidationError: With `path`.
+    """
+    base, separator, meta = name.partition(";")
+    validate_path_component(base, path, 4, 512)
+    if separator:
+        validate_path_component(meta, f"{path}.metadata path segment", 1, 512)
+
+
+def validate_journal_without_meta(name: str, path: str) -> None:
+    """Refuse what is no journal name, or has a `;meta` segment.
+
+    Raises:
+        ValidationError: With `path`.
+    """
+    validate_journal(name, path)
+    if ";" in name:
+        raise ValidationError(
+            path, f"cannot have a metadata path segment ({name}; expected no segment)"
+        )

@@ -1,7 +1,7 @@
 """Keys of the cluster in etcd: items, members and assignments below one root.
 
-The separator `#` sorts below every character which an ID may hold, so the order of keys is the order
-of their parts, and nothing needs escaping.
+The separator `#` sorts below every character which an ID may hold, so the order of keys is the
+order of their parts, and nothing needs escaping.
 
     <root>/items/<journal>
     <root>/members/<zone>#<suffix>

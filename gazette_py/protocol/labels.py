@@ -1,7 +1,34 @@
-"""Labels, label sets and selectors."""
+"""Labels, label sets and selectors.
 
+A *valid* set is strictly ascending by (name, value), and has no empty value of a name beside
+others. Nothing here sorts what others sent: an unsorted set is refused.
+
+Source: gazette/core broker/protocol/label_extensions.go and labels/labels.go.
+"""
+
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
+
+from gazette_py.errors import ValidationError
+from gazette_py.protocol.text import field_path, validate_path_token, validate_token
+
+_SINGLE_VALUED: Final = frozenset(
+    {
+        "content-type",
+        "app.gazette.dev/message-type",
+        "app.gazette.dev/message-subtype",
+        "app.gazette.dev/managed-by",
+        "app.gazette.dev/instance",
+        "app.gazette.dev/region",
+    }
+)
+_REQUIRES: Final = {
+    "app.gazette.dev/message-type": "content-type",
+    "app.gazette.dev/message-subtype": "app.gazette.dev/message-type",
+}
+_MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9\-_+.%]+(/[A-Za-z0-9\-_+.%]+)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +81,9 @@ class LabelSelector:
     def matches(self, labels: LabelSet) -> bool:
         """Tell whether `labels` are selected."""
         by_name = _by_name(labels)
-        if any(_is_matched(name, wanted, by_name) for name, wanted in _by_name(self.exclude).items()):
+        if any(
+            _is_matched(name, wanted, by_name) for name, wanted in _by_name(self.exclude).items()
+        ):
             return False
         return all(
             _is_matched(name, wanted, by_name) for name, wanted in _by_name(self.include).items()
@@ -88,6 +117,74 @@ def subtract(left: LabelSet, right: LabelSet) -> LabelSet:
             if name not in others or _values(others[name]) != _values(have)
         }
     )
+
+
+def validate_label_set(labels: LabelSet, path: str, *, is_prefix_allowed: bool = False) -> None:
+    """Refuse labels with bad names or values, or out of order.
+
+    Raises:
+        ValidationError: The path leads to the faulty label.
+    """
+    previous: Label | None = None
+    for i, label in enumerate(labels):
+        at = field_path(path, f"Labels[{i}]")
+        validate_token(label.name, f"{at}.Name", 2, 64)
+        validate_path_token(label.value, f"{at}.Value", 0, 1024)
+        if label.prefix and not is_prefix_allowed:
+            raise ValidationError(at, "Prefix may not be set outside of a LabelSelector")
+        if previous is not None:
+            _validate_order(previous, label, i, path)
+        previous = label
+
+
+def _validate_order(previous: Label, label: Label, index: int, path: str) -> None:
+    if label.name < previous.name or (
+        label.name == previous.name and label.value <= previous.value
+    ):
+        raise ValidationError(
+            path,
+            f"Labels not in unique, sorted order (index {index}; label {label.name} value"
+            f" {label.value!r} after {previous.name} value {previous.value!r})",
+        )
+    if label.name == previous.name and previous.value == "":
+        raise ValidationError(
+            path,
+            f"Label has empty & non-empty values (index {index}; label {label.name} value"
+            f" {label.value!r})",
+        )
+
+
+def validate_selector(selector: LabelSelector, path: str = "") -> None:
+    """Refuse a selector of which a side is no valid set.
+
+    Raises:
+        ValidationError: The path leads to the faulty label.
+    """
+    for field, labels in (("Include", selector.include), ("Exclude", selector.exclude)):
+        validate_label_set(labels, field_path(path, field), is_prefix_allowed=True)
+
+
+def validate_constraints(labels: LabelSet, path: str) -> None:
+    """Refuse well-known labels which are repeated, malformed, or lack the one they qualify.
+
+    Raises:
+        ValidationError: With `path`.
+    """
+    names = [label.name for label in labels]
+    for i, name in enumerate(names):
+        if name in _SINGLE_VALUED and name in names[:i]:
+            raise ValidationError(
+                path, f"expected single-value Label has multiple values (index {i}; label {name})"
+            )
+    for name, required in _REQUIRES.items():
+        if name in names and required not in names:
+            raise ValidationError(path, f"expected label {required} alongside {name}")
+    if "content-type" in names:
+        content_type = labels.value_of("content-type")
+        if _MEDIA_TYPE.fullmatch(content_type) is None:
+            raise ValidationError(
+                path, f"label content-type is not a media type ({content_type!r})"
+            )
 
 
 def _by_name(labels: Iterable[Label]) -> dict[str, list[Label]]:

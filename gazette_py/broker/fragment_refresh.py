@@ -1,0 +1,72 @@
+"""Lists the fragments of a journal in its stores, for the index.
+
+Names which are no fragments are skipped. Objects of another journal whose name continues ours
+(`a/b` and `a/b/c`) are its own: they are told from a path postfix by the key space.
+
+Source: gazette/core broker/fragment/index.go, WalkAllStores.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gazette_py.core.fragment_index import IndexEntry
+from gazette_py.errors import ValidationError
+from gazette_py.protocol.fragment import content_name, parse_content_name
+from gazette_py.stores.base import ObjectInfo, Store
+from gazette_py.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+SKIPPED_LOGGED_MAX = 3
+"""Names of skipped objects which one listing logs."""
+
+
+async def list_fragments(
+    journal: str, stores: Sequence[tuple[str, Store]], is_journal: Callable[[str], bool]
+) -> list[IndexEntry]:
+    """Return the fragments of all stores, in the stores' order.
+
+    Args:
+        journal: Its name.
+        stores: Of its spec, by their URLs as the spec spells them.
+        is_journal: Tells whether there is a journal of a name.
+
+    Raises:
+        StoreError: A listing failed. Nothing can be said of the journal's extent.
+    """
+    entries: list[IndexEntry] = []
+    for url, store in stores:
+        skipped: list[str] = []
+        async for listed in store.list(f"{journal}/"):
+            if listed.name.endswith("/"):
+                continue
+            try:
+                entry = _entry(journal, url, listed)
+            except ValidationError as exc:
+                skipped.append(f"{listed.name} ({exc})")
+                continue
+            if not _is_of_other(journal, entry.fragment.path_postfix, is_journal):
+                entries.append(entry)
+        if skipped:
+            log.warning(
+                "objects_skipped",
+                journal=journal,
+                store=url.partition("?")[0],
+                count=len(skipped),
+                first=skipped[:SKIPPED_LOGGED_MAX],
+            )
+    return entries
+
+
+def _entry(journal: str, url: str, listed: ObjectInfo) -> IndexEntry:
+    fragment = replace(
+        parse_content_name(journal, listed.name), mod_time=listed.mod_time, backing_store=url
+    )
+    base = listed.name.rpartition("/")[2]
+    is_canonical = base == content_name(fragment)
+    return IndexEntry(fragment, None, "" if is_canonical else listed.name)
+
+
+def _is_of_other(journal: str, postfix: str, is_journal: Callable[[str], bool]) -> bool:
+    parts = postfix.split("/") if postfix else []
+    return any(is_journal("/".join((journal, *parts[:n]))) for n in range(1, len(parts) + 1))

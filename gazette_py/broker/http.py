@@ -1,0 +1,103 @@
+"""HTTP of a broker: readiness, metrics and diagnostics.
+
+    /debug/ready     200 once the broker serves, also while it drains; else 503 and why
+    /debug/live      200 while the event loop runs
+    /debug/metrics   Prometheus text
+    /debug/story     with ?journal=NAME: the last steps of its state machines here
+
+The last is for loopback clients only.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from gazette_py.errors import ConfigError
+from gazette_py.telemetry.metrics import CONTENT_TYPE, Metrics
+
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+def listen_http(host: str, port: int, option: str) -> socket.socket:
+    """Bind a port (0: a free one).
+
+    Raises:
+        ConfigError: It is in use, or may not be bound. It names `option`.
+    """
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as exc:
+        raise ConfigError(option, f"cannot listen at {host}:{port}: {exc.strerror}") from exc
+
+
+def new_app(
+    metrics: Metrics,
+    why_unready: Callable[[], str],
+    story: Callable[[str], list[str] | None],
+    *,
+    is_public: bool,
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        metrics: To expose.
+        why_unready: Returns why the broker does not serve, "" if it does.
+        story: Returns the last steps of a journal, None if it is not served here.
+        is_public: Answer only whether the broker lives and serves.
+    """
+
+    async def ready(_: Request) -> Response:
+        reason = why_unready()
+        return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
+
+    async def live(_: Request) -> Response:
+        return PlainTextResponse("live\n")
+
+    async def expose(_: Request) -> Response:
+        text = await asyncio.get_running_loop().run_in_executor(None, metrics.expose)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    async def tell(request: Request) -> Response:
+        if request.client is None or request.client.host not in _LOOPBACK:
+            return PlainTextResponse("only from this machine\n", 403)
+        journal = request.query_params.get("journal", "")
+        steps = story(journal)
+        if steps is None:
+            return PlainTextResponse(f"journal {journal!r} has no replica here\n", 404)
+        return PlainTextResponse("".join(f"{step}\n" for step in steps))
+
+    routes = [Route("/debug/ready", ready), Route("/debug/live", live)]
+    if not is_public:
+        routes += [Route("/debug/metrics", expose), Route("/debug/story", tell)]
+    return Starlette(routes=routes)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the broker."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve_http(app: Any, listener: socket.socket) -> None:
+    """Serve until cancelled; then open connections are dropped."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise

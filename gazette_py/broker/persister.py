@@ -1,0 +1,214 @@
+"""The persister: brings closed fragments into their journal's store, and never gives up.
+
+The primary's fragments are uploaded at once. Replicas wait for that, then look whether it was done,
+and do it themselves if it was not.
+
+Invariants:
+    PE1  A fragment is let go of only once its object is in a store, or its journal is deleted, or
+         the journal has no stores.
+    PE2  The spec is the one of the time of the attempt: its first store, its path postfix.
+    PE3  An object is written only where none exists; names carry offsets and sums, so whoever wrote
+         it wrote the same content.
+
+Source: gazette/core broker/fragment/persister.go and stores.go.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import BinaryIO, Protocol
+
+from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile
+from gazette_py.broker.token import Signal, wait_signal
+from gazette_py.clock import Clock
+from gazette_py.codecs import compressor
+from gazette_py.core.spool import CompletedSpool
+from gazette_py.errors import StoreDeniedError
+from gazette_py.protocol.enums import CompressionCodec
+from gazette_py.protocol.fragment import Fragment, content_name, content_path
+from gazette_py.protocol.journal import JournalSpec
+from gazette_py.protocol.path_template import PathTemplate, SpoolView
+from gazette_py.stores.base import Store
+from gazette_py.stores.registry import StoreRegistry
+from gazette_py.stores.threads import Threads
+from gazette_py.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+PUT_TIMEOUT_S = 300.0
+
+REPLICA_DELAY_S = (5.0, 10.0)
+"""How long a replica gives the primary to upload a fragment, and ..."""
+
+REPLICA_BYTES_PER_S = 10 << 20
+"""... how much longer for each byte of it."""
+
+RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Between attempts, each within a fifth more or less."""
+
+_PIECE_BYTES = 1 << 20
+_NS = 1_000_000_000
+
+
+class PersistCounters(Protocol):
+    """Hears of outcomes, as metrics do."""
+
+    def spool_persisted(self) -> None:
+        """A fragment needs no more attention."""
+
+    def persist_failed(self) -> None:
+        """An attempt failed."""
+
+
+class Persister:
+    """Works on many fragments at a time, `concurrency` of them in stores.
+
+    Args:
+        stores: Where to.
+        spools: Where compressed content is put on its way.
+        spec_of: Returns the spec of a journal, None if it was deleted.
+        threads: Do the compression.
+        clock: Times delays and retries.
+        counters: Hear of outcomes.
+        concurrency: Attempts at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        stores: StoreRegistry,
+        spools: SpoolDirectory,
+        spec_of: Callable[[str], JournalSpec | None],
+        threads: Threads,
+        clock: Clock,
+        counters: PersistCounters,
+        concurrency: int = 32,
+    ) -> None:
+        self._stores = stores
+        self._spools = spools
+        self._spec_of = spec_of
+        self._threads = threads
+        self._clock = clock
+        self._counters = counters
+        self._slots = asyncio.Semaphore(concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finishing = Signal()
+        self.pending_bytes = 0
+
+    @property
+    def pending(self) -> int:
+        """Fragments which are in no store yet, as far as we know."""
+        return len(self._tasks)
+
+    def persist_soon(self, spool: CompletedSpool, *, is_primary: bool) -> None:
+        """Take a closed fragment."""
+        delay_s = 0.0
+        if not is_primary:
+            delay_s = self._clock.uniform(*REPLICA_DELAY_S)
+            delay_s += spool.fragment.length / REPLICA_BYTES_PER_S
+        # Not in a task group: begun by calls and by ends of replicas. `finish` awaits all of them.
+        task = asyncio.create_task(
+            self._persist(spool, delay_s), name=f"persist {spool.fragment.journal}"
+        )
+        self._tasks.add(task)
+        self.pending_bytes += spool.fragment.length
+        task.add_done_callback(lambda done: self._on_done(done, spool.fragment))
+
+    def _on_done(self, task: "asyncio.Task[None]", fragment: Fragment) -> None:
+        self._tasks.discard(task)
+        self.pending_bytes -= fragment.length
+
+    async def finish(self) -> None:
+        """Attempt everything now, again and again, until nothing is left."""
+        self._finishing.fire()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _persist(self, spool: CompletedSpool, delay_s: float) -> None:
+        attempt = 0
+        while True:
+            if delay_s and not (self._finishing.is_fired and attempt == 0):
+                await self._wait(delay_s)
+            try:
+                async with self._slots:
+                    await self._attempt(spool)
+            except Exception as exc:  # noqa: BLE001  # PE1: not even a bug may lose content.
+                self._counters.persist_failed()
+                log.warning(
+                    "persist_failed",
+                    journal=spool.fragment.journal,
+                    fragment=content_name(spool.fragment),
+                    attempt=attempt,
+                    err=str(exc) or type(exc).__name__,
+                )
+            else:
+                self._counters.spool_persisted()
+                return
+            delay_s = RETRY_S[min(attempt, len(RETRY_S) - 1)] * self._clock.uniform(0.8, 1.2)
+            attempt += 1
+
+    async def _wait(self, delay_s: float) -> None:
+        if self._finishing.is_fired:
+            await self._clock.sleep(min(delay_s, RETRY_S[1]))
+        else:
+            await wait_signal(delay_s, self._finishing)
+
+    async def _attempt(self, spool: CompletedSpool) -> None:
+        spec = self._spec_of(spool.fragment.journal)
+        if spec is None or not spec.fragment.stores:
+            return  # PE1
+        path = content_path(replace(spool.fragment, path_postfix=_postfix(spool, spec)))
+        for i, url in enumerate(spec.fragment.stores):
+            active = self._stores.get(url)
+            active.mark()
+            try:
+                await self._put(active.store, path, spool)
+                return
+            except StoreDeniedError:
+                # A process which must end takes a store which lets it; one which stays waits for
+                # an operator.
+                if not self._finishing.is_fired or i + 1 == len(spec.fragment.stores):
+                    raise
+
+    async def _put(self, store: Store, path: str, spool: CompletedSpool) -> None:
+        async with asyncio.timeout(PUT_TIMEOUT_S):
+            if await store.exists(path):
+                return
+            codec, length = spool.fragment.compression_codec, spool.fragment.length
+            assert isinstance(spool.file, SpoolFile)
+            file = spool.file
+            if codec is not CompressionCodec.NONE:
+                file, length = await self._threads.run(lambda: self._compress(spool))
+            encoding = "gzip" if codec is CompressionCodec.GZIP_OFFLOAD_DECOMPRESSION else ""
+
+            def open_content() -> BinaryIO:
+                return file.open_window(length)
+
+            await store.put(path, open_content, length, encoding)
+        log.debug("fragment_persisted", journal=spool.fragment.journal, path=path)
+
+    def _compress(self, spool: CompletedSpool) -> tuple[SpoolFile, int]:
+        """Return a file of the fragment's compressed content, and its length. It blocks."""
+        fragment = spool.fragment
+        target = self._spools.open(f"{fragment.journal}.compressed", fragment.begin)
+        coder, position, length = compressor(fragment.compression_codec), 0, 0
+        while position < fragment.length:
+            piece = spool.file.read(position, min(_PIECE_BYTES, fragment.length - position))
+            if not piece:
+                raise OSError(f"spool file of {fragment.journal} ends at {position}")
+            position += len(piece)
+            if compressed := coder.compress(piece):
+                target.write(length, compressed)
+                length += len(compressed)
+        rest = coder.flush()
+        target.write(length, rest)
+        return target, length + len(rest)
+
+
+def _postfix(spool: CompletedSpool, spec: JournalSpec) -> str:
+    template = spec.fragment.path_postfix_template
+    if not template:
+        return ""
+    first_append_ns = int(spool.first_append_time * _NS) if spool.first_append_time else None
+    view = SpoolView(spool.fragment, spool.registers, first_append_ns)
+    return PathTemplate.parse(template).evaluate(view, spec)

@@ -1,0 +1,418 @@
+"""The broker process: what is started in which order, and how it ends.
+
+    listen -> etcd -> announce -> load the key space -> serve -> drain -> leave -> persist -> exit
+
+Invariants:
+    BP1  Ports are bound before anything is written to etcd: a broker which cannot serve is never
+         announced.
+    BP2  Once our lease is revoked or lost, nothing more is acknowledged.
+    BP3  The process does not end before every closed fragment is in a store, unless it is killed or
+         told a third time.
+
+Source: gazette/core cmd/gazette/main.go, broker/service.go, allocator/announce.go.
+"""
+
+import asyncio
+import resource
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from gazette_py.broker.config import BrokerConfig
+from gazette_py.broker.daemons import pulse_daemon, refresh_daemon
+from gazette_py.broker.http import listen_http, new_app, serve_http
+from gazette_py.broker.peers import Peers
+from gazette_py.broker.persister import Persister
+from gazette_py.broker.replica import Replica, SpoolCounters
+from gazette_py.broker.service import Service
+from gazette_py.broker.servicer import JournalServicer
+from gazette_py.broker.spool_file import SpoolDirectory
+from gazette_py.broker.stored_fragment import StoredFragments
+from gazette_py.clock import SYSTEM, Clock
+from gazette_py.cluster.allocate import run_allocator
+from gazette_py.cluster.mirror import Mirror
+from gazette_py.cluster.session import Session
+from gazette_py.core.flow_control import FlowControl
+from gazette_py.errors import ConfigError, EtcdLeaseLostError, ValidationError
+from gazette_py.etcd.base import Etcd
+from gazette_py.etcd.client import connect
+from gazette_py.pb import protocol_pb2_grpc
+from gazette_py.protocol.keys import validate_root
+from gazette_py.protocol.route import BrokerSpec, ProcessID, validate_broker_spec
+from gazette_py.rpc.server import listen, new_server
+from gazette_py.stores.registry import StoreRegistry
+from gazette_py.stores.threads import Threads
+from gazette_py.telemetry.log import get_logger
+from gazette_py.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+STOP_GRACE_S = 15.0
+"""How long calls under way have to end, once the broker has stopped serving its replicas."""
+
+_THREADS_MAX = 4
+"""Threads which compress, decompress and hash."""
+
+
+async def run_broker(
+    config: BrokerConfig, clock: Clock = SYSTEM, on_ready: Callable[[str, int], None] | None = None
+) -> None:
+    """Run one broker until SIGTERM or SIGINT has drained it.
+
+    Args:
+        config: What to run.
+        clock: Times everything.
+        on_ready: Called with the endpoint and the HTTP port, once the broker serves.
+
+    Raises:
+        ConfigError: It cannot run as configured.
+        EtcdError: Our lease was lost, or etcd cannot be reached.
+    """
+    async with AsyncExitStack() as stack:
+        process = _Process(config, clock, stack)
+        await process.open()
+        await process.run(on_ready)
+
+
+class _Process:
+    """Parts of the process, in the order in which they are made. `stack` unmakes them."""
+
+    def __init__(self, config: BrokerConfig, clock: Clock, stack: AsyncExitStack) -> None:
+        self._config = config
+        self._clock = clock
+        self._stack = stack
+        self._metrics = Metrics()
+        self._is_ready = False
+        self._signals = 0
+        self._signalled = asyncio.Event()
+
+    async def open(self) -> None:
+        """Make all parts, and bind the ports. Nothing is written to etcd yet."""
+        config, clock, stack = self._config, self._clock, self._stack
+        _raise_file_limit()
+        self._spools = self._open_spools()
+        self._threads = Threads("spool", _THREADS_MAX)
+        stack.callback(self._threads.close)
+        self._server = new_server(recv_bytes_max=config.max_grpc_recv_size)
+        self._servicer = JournalServicer(self._metrics)
+        protocol_pb2_grpc.add_JournalServicer_to_server(self._servicer, self._server)
+        self._spec = self._listen()
+        self._listeners = self._listen_http()
+        self._stores = StoreRegistry(
+            clock,
+            file_root=config.file_root,
+            file_only=config.file_only,
+            file_mode=config.file_mode,
+            observer=self._metrics,
+        )
+        stack.push_async_callback(self._stores.close)
+        self._etcd = await self._connect()
+        stack.push_async_callback(self._etcd.close)
+        self._mirror = Mirror(
+            self._etcd, config.etcd.prefix, clock=clock, watch_delay_s=config.watch_delay_s
+        )
+        self._session = Session(
+            self._etcd, config.etcd.prefix, self._spec, ttl_s=config.etcd.lease_s, clock=clock
+        )
+        self._persister = Persister(
+            stores=self._stores,
+            spools=self._spools,
+            spec_of=lambda journal: self._service.spec_of(journal),
+            threads=self._threads,
+            clock=clock,
+            counters=self._metrics,
+            concurrency=config.persist_concurrency,
+        )
+        self._peers = Peers(config.zone, config.max_grpc_recv_size)
+        stack.push_async_callback(self._peers.close)
+        self._service = self._new_service()
+        self._mirror.add_observer(self._service.on_keyspace)
+
+    def _open_spools(self) -> SpoolDirectory:
+        path = self._config.spool_dir
+        if not path:
+            path = tempfile.mkdtemp(prefix="gazette-py-spool-")
+            self._stack.callback(shutil.rmtree, path, ignore_errors=True)
+        return self._stack.enter_context(SpoolDirectory(path, self._config.spool_max_bytes))
+
+    def _listen(self) -> BrokerSpec:
+        """Bind the gRPC port, and return our spec with the endpoint which it makes."""
+        config = self._config
+        host = config.host or socket.gethostname()
+        if config.port.startswith("unix://"):
+            path = config.port.removeprefix("unix://")
+            listen(self._server, f"unix:{path}")
+            endpoint = f"unix://{host}{path}"
+        else:
+            port = listen(self._server, f"[::]:{config.port or 0}")
+            endpoint = f"http://{host}:{port}"
+        spec = BrokerSpec(
+            id=ProcessID(config.zone, config.id or f"broker-{self._clock.token_hex(4)}"),
+            endpoint=endpoint,
+            journal_limit=config.limit,
+        )
+        try:
+            validate_broker_spec(spec)
+            validate_root(config.etcd.prefix)
+        except ValidationError as exc:
+            raise ConfigError(
+                "--broker.zone, --broker.id, --broker.host, --broker.limit or --etcd.prefix",
+                str(exc),
+            ) from exc
+        return spec
+
+    def _listen_http(self) -> list[socket.socket]:
+        config = self._config
+        http_port = config.http_port
+        if http_port is None:
+            http_port = int(config.port) + 1 if config.port.isdigit() and int(config.port) else 0
+        wanted = [("0.0.0.0", http_port, "--broker.http-port")]  # noqa: S104  # Meant for scrapers.
+        if config.debug_port is not None:
+            wanted.append((config.debug_host, config.debug_port, "--debug.port"))
+        listeners = []
+        for host, port, option in wanted:
+            listener = listen_http(host, port, option)
+            self._stack.callback(listener.close)
+            listeners.append(listener)
+        return listeners
+
+    async def _connect(self) -> Etcd:
+        etcd = self._config.etcd
+        return await connect(
+            etcd.address,
+            user=etcd.user,
+            password=etcd.password,
+            cert_file=etcd.cert_file,
+            key_file=etcd.cert_key_file,
+            ca_file=etcd.trusted_ca_file,
+            clock=self._clock,
+        )
+
+    def _new_service(self) -> Service:
+        counters = SpoolCounters(
+            on_commit=self._metrics.spool_committed,
+            on_rollback=self._metrics.spool_rolled_back,
+            on_complete=self._metrics.spool_completed,
+        )
+
+        def new_replica(replica_id: int, journal: str, create_revision: int) -> Replica:
+            config = self._config
+            return Replica(
+                replica_id,
+                journal,
+                create_revision,
+                spools=self._spools,
+                persister=self._persister,
+                counters=counters,
+                flow=FlowControl(config.min_append_rate, config.max_append_rate),
+                clock=self._clock,
+            )
+
+        def start_replica(service: Service, replica: Replica) -> None:
+            replica.spawn(refresh_daemon(service, replica), "refresh")
+            replica.spawn(
+                pulse_daemon(service, replica, auto_suspend=self._config.auto_suspend), "pulse"
+            )
+
+        return Service(
+            self_id=self._spec.id,
+            etcd=self._etcd,
+            mirror=self._mirror,
+            stores=self._stores,
+            peers=self._peers,
+            clock=self._clock,
+            max_replication=self._config.max_replication,
+            metrics=self._metrics,
+            valid_until=self._session.valid_until,
+            new_replica=new_replica,
+            start_replica=start_replica,
+        )
+
+    # Running.
+
+    async def run(self, on_ready: Callable[[str, int], None] | None) -> None:
+        """Serve, drain, and end."""
+        self._install_signals()
+        await self._server.start()
+        tasks = _Tasks()
+        try:
+            for i, listener in enumerate(self._listeners):
+                app = self._app(is_public=i == 0 and self._config.debug_private)
+                tasks.start(serve_http(app, listener), "http")
+            tasks.start(self._stores.run(), "stores")
+            await tasks.first(self._announce())
+            tasks.start(self._mirror.run(), "mirror")
+            tasks.start(self._allocate(), "allocator")
+            tasks.start(self._fail_when_lost(), "lease")
+            self._servicer.start(self._service, StoredFragments(self._spools, self._threads))
+            self._is_ready = True
+            log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)
+            if on_ready is not None:
+                on_ready(self._spec.endpoint, self._listeners[0].getsockname()[1])
+            await tasks.first(self._drain())
+        finally:
+            await self._end(tasks)
+
+    async def _announce(self) -> None:
+        await self._session.__aenter__()
+        await self._mirror.load(self._session.revision)
+
+    def _allocate(self) -> Coroutine[Any, Any, None]:
+        return run_allocator(
+            self._etcd,
+            self._mirror,
+            self._spec.id,
+            max_replication=self._config.max_replication,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+
+    async def _fail_when_lost(self) -> None:
+        await self._session.wait_lost()
+        raise EtcdLeaseLostError(
+            f"the etcd lease of {self._spec.id} was lost: etcd was not reached for"
+            f" {self._config.etcd.lease_s} s (--etcd.lease)"
+        )
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            self._signals += 1
+            self._signalled.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, count)
+            self._stack.callback(loop.remove_signal_handler, number)
+
+    async def _drain(self) -> None:
+        """Wait for a signal; then hand our journals off, within the shutdown timeout."""
+        await self._signalled.wait()
+        self._signalled.clear()
+        log.info("broker_draining", broker=str(self._spec.id))
+        handed_off = asyncio.create_task(self._hand_off(), name="hand off")
+        again = asyncio.create_task(self._signalled.wait(), name="signal")
+        try:
+            await asyncio.wait(
+                [handed_off, again],
+                timeout=self._config.shutdown_timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            again.cancel()
+            handed_off.cancel()
+        if handed_off.done() and not handed_off.cancelled():
+            handed_off.result()
+        else:
+            left = len(self._service.local_replicas())
+            log.warning("broker_leaves_with_assignments", count=left)
+
+    async def _hand_off(self) -> None:
+        """Ask to be drained, and wait until we are, or until nobody is left to take over."""
+        keyspace, own_id = self._mirror.keyspace, self._spec.id
+        is_asked = False
+        while True:
+            revision = keyspace.header.revision
+            own = keyspace.members.get(own_id)
+            if own is not None and not own.broker.exiting and not is_asked:
+                is_asked = await self._session.set_exiting(own)
+            others = [m for i, m in keyspace.members.items() if i != own_id]
+            if all(member.broker.exiting for member in others):
+                return
+            if is_asked and not self._service.local_replicas():
+                return
+            await self._mirror.wait_change(revision)
+
+    async def _end(self, tasks: "_Tasks") -> None:
+        """Leave the cluster, stop serving, and persist what we hold."""
+        self._is_ready = False
+        self._service.stopping.fire()
+        await self._service.stop_local()
+        try:
+            await self._session.revoke()
+        finally:
+            await self._server.stop(STOP_GRACE_S)
+            await tasks.stop("mirror", "allocator", "lease")
+            await self._finish_persisting()
+            await tasks.stop_all()
+
+    async def _finish_persisting(self) -> None:
+        finishing = asyncio.create_task(self._persister.finish(), name="persist the rest")
+        self._signalled.clear()
+        while not finishing.done():
+            signalled = asyncio.create_task(self._signalled.wait(), name="signal")
+            await asyncio.wait([finishing, signalled], return_when=asyncio.FIRST_COMPLETED)
+            signalled.cancel()
+            if finishing.done():
+                break
+            if self._signals > 2:
+                log.error("fragments_abandoned", count=self._persister.pending)
+                finishing.cancel()
+                return
+            self._signalled.clear()
+            log.warning("fragments_pending", count=self._persister.pending)
+
+    def _app(self, *, is_public: bool) -> Any:
+        def why_unready() -> str:
+            if not self._is_ready:
+                return "not serving: starting or stopped"
+            if self._clock.monotonic() >= self._session.valid_until():
+                return "the etcd lease has expired"
+            return ""
+
+        def story(journal: str) -> list[str] | None:
+            replicas = (replica for replica, _ in self._service.local_replicas())
+            return next((r.story for r in replicas if r.journal == journal), None)
+
+        return new_app(self._metrics, why_unready, story, is_public=is_public)
+
+
+class _Tasks:
+    """Tasks of the process. None of them ends by itself, unless by an error which ends all."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run work until it is stopped."""
+        # Not a TaskGroup: they are stopped one by one, in an order.
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def first(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work. The error of a task which fails meanwhile is raised instead."""
+        doing = asyncio.create_task(work, name="main")
+        try:
+            await asyncio.wait([doing, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            await doing
+        finally:
+            doing.cancel()
+
+    async def stop(self, *names: str) -> None:
+        """Cancel tasks, and wait for them."""
+        stopped = [task for task in self._tasks if task.get_name() in names]
+        for task in stopped:
+            task.cancel()
+        if stopped:
+            await asyncio.wait(stopped)
+        for task in stopped:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("task_failed", task=task.get_name(), err=str(error))
+
+    async def stop_all(self) -> None:
+        """Cancel all tasks, and wait for them."""
+        await self.stop(*{task.get_name() for task in self._tasks})
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: up to two for each fragment not yet
+    stored.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
