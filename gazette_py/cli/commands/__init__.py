@@ -1,0 +1,1 @@
+"""The commands of `journalctl`, a module each: options, and what to call."""

@@ -1,0 +1,230 @@
+"""`journalctl append`: append a file or standard input."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gazette_py.cli.appending import Appending, Batching
+from gazette_py.cli.byte_input import open_input
+from gazette_py.cli.errors import usage
+from gazette_py.cli.framing import splitter_of
+from gazette_py.cli.options import (
+    Broker,
+    Selection,
+    Verb,
+    broker_options,
+    duration_option,
+    run,
+    size_option,
+)
+from gazette_py.cli.render import print_json_line
+from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
+from gazette_py.clock import SYSTEM
+from gazette_py.protocol.enums import AppendSuspend
+from gazette_py.protocol.labels import LabelSet
+
+if TYPE_CHECKING:
+    from gazette_py.client.client import Client
+
+
+@click.command(
+    "append",
+    cls=Verb,
+    epilog="""
+    echo '{"id": 1}' | journalctl append acme/orders
+    journalctl append acme/orders -i orders.ndjson --framing lines
+    journalctl append -l topic=orders --framing lines --mapping modulo --key-jsonpointer /id < in
+    tail -F app.log | journalctl append acme/logs --framing lines -q
+    journalctl append acme/orders -i batch --check-register epoch=7 -o jsonl
+    """,
+)
+@click.argument("name", required=False)
+@click.option("-l", "--selector", metavar="SELECTOR", help="Journals to spread the input over.")
+@click.option("-i", "--input", "source", metavar="FILE|-", default="-", help="What to append.")
+@click.option(
+    "--framing",
+    type=click.Choice(["none", "lines", "fixed"]),
+    default="none",
+    show_default=True,
+    help="none: all of it in one append. Else records, each whole; neighbours share appends.",
+)
+@click.option(
+    "--mapping",
+    type=click.Choice(MAPPINGS),
+    default="random",
+    show_default=True,
+    help="How a record's journal is chosen. But for random, its key precedes it, framed alike;"
+    " direct: the key is the journal's name.",
+)
+@click.option("--key-jsonpointer", metavar="/A/B", help="The key is in the record, which is JSON.")
+@click.option("--base64", "is_base64", is_flag=True, help="Keys which precede records are base64.")
+@click.option(
+    "--partial-line",
+    type=click.Choice(["reject", "append", "drop"]),
+    default="reject",
+    show_default=True,
+    help="What to do with a last line without its end; append: with the newline it lacks.",
+)
+@click.option("--offset", type=click.IntRange(min=0), help="Append at this offset or nowhere.")
+@click.option("--check-register", "checks", multiple=True, metavar="K=V", help="Or do not append.")
+@click.option("--set-register", "sets", multiple=True, metavar="K=V", help="Set as it commits.")
+@click.option("--drop-register", "drops", multiple=True, metavar="K=V", help="Drop as it commits.")
+@duration_option(
+    "--linger",
+    default="50ms",
+    show_default=True,
+    help="How long records may wait for others, to be appended together.",
+)
+@size_option(
+    "--max-inflight",
+    default="4MiB",
+    show_default=True,
+    help="How much of records to append at once.",
+)
+@click.option("--no-resume", is_flag=True, help="Refuse if the journal is suspended.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "jsonl"]), default="table", show_default=True
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing about appends which succeed.")
+@broker_options
+def command(
+    name: str | None,
+    selector: str | None,
+    source: str,
+    framing: str,
+    mapping: str,
+    key_jsonpointer: str | None,
+    is_base64: bool,
+    partial_line: str,
+    offset: int | None,
+    checks: tuple[str, ...],
+    sets: tuple[str, ...],
+    drops: tuple[str, ...],
+    linger: float,
+    max_inflight: int,
+    no_resume: bool,
+    output: str,
+    quiet: bool,
+    broker: Broker,
+) -> None:
+    """Append a file, or standard input, to a journal or to the journals of a selector.
+
+    Prints journal, begin, end and SHA-1 of each append. A broker which vanishes while it commits
+    may have committed: the append is tried again, and its content may then be there twice.
+    --check-register or --offset prevents that.
+    """
+    _check(name, selector, framing, mapping, key_jsonpointer, is_base64, offset)
+    options = _append_options(offset, checks, sets, drops, no_resume=no_resume)
+    batching = Batching(bytes_max=max(1, max_inflight), linger_s=linger, partial=partial_line)
+
+    def tell(item: dict[str, Any]) -> None:
+        if not quiet:
+            _print_append(item, is_json=output == "jsonl")
+
+    async def append() -> None:
+        async with broker.connect() as client:
+            journals = await _journals(client, name, selector)
+            work = Appending(client=client, timeout_s=broker.timeout_s, tell=tell, options=options)
+            with open_input(source) as data:
+                if framing == "none":
+                    await work.whole(journals[_pick(len(journals))], data)
+                    return
+                splitter = splitter_of(framing)
+                router = Router(
+                    journals,
+                    mapping,
+                    splitter=splitter,
+                    pick=_pick,
+                    key_pointer=key_jsonpointer,
+                    is_base64=is_base64,
+                )
+                await work.records(data, splitter, router, batching)
+
+    run(append())
+
+
+def _check(
+    name: str | None,
+    selector: str | None,
+    framing: str,
+    mapping: str,
+    key_jsonpointer: str | None,
+    is_base64: bool,
+    offset: int | None,
+) -> None:
+    """Refuse options which contradict each other."""
+    if (name is None) == (selector is None):
+        raise usage(
+            "journal",
+            "neither NAME nor -l was given" if name is None else "both NAME and -l were given",
+            "Name the journal to append to, or select several by -l.",
+        )
+    if name is not None and name.endswith("/"):
+        raise usage(
+            f"journal {name}",
+            "this is the name of a directory",
+            f"-l 'name:prefix={name}' appends to the journals below it.",
+        )
+    if framing == "none" and mapping != "random":
+        raise usage("--mapping", f"{mapping} is for records", "Give --framing lines or fixed.")
+    if key_jsonpointer is not None and mapping not in KEYED_MAPPINGS:
+        raise usage(
+            "--key-jsonpointer", f"--mapping {mapping} uses no key", "Give --mapping modulo."
+        )
+    if is_base64 and (framing != "lines" or mapping not in KEYED_MAPPINGS or key_jsonpointer):
+        raise usage(
+            "--base64",
+            "there are no keys which are lines",
+            "It goes with --framing lines, and with --mapping modulo, rendezvous or direct.",
+        )
+    if offset and framing != "none":
+        raise usage("--offset", "it is for one append", "Leave out --framing.")
+
+
+def _append_options(
+    offset: int | None,
+    checks: Sequence[str],
+    sets: Sequence[str],
+    drops: Sequence[str],
+    *,
+    no_resume: bool,
+) -> dict[str, Any]:
+    """Return the arguments of Client.append which all appends have."""
+    options: dict[str, Any] = {"offset": offset or 0}
+    if checks:
+        selection = Selection(names=(), selector=", ".join(checks), allow_empty=True)
+        options["check_registers"] = selection.label_selector()
+    if sets:
+        options["union_registers"] = _registers(sets)
+    if drops:
+        options["subtract_registers"] = _registers(drops)
+    if no_resume:
+        options["suspend"] = AppendSuspend.NO_RESUME
+    return options
+
+
+def _registers(pairs: Sequence[str]) -> LabelSet:
+    split = [pair.partition("=") for pair in pairs]
+    return LabelSet.of(*((name.strip(), value.strip()) for name, _, value in split))
+
+
+async def _journals(client: "Client", name: str | None, selector: str | None) -> list[str]:
+    """Return the journals to append to. One which is named is not looked up: brokers do that."""
+    if name is not None:
+        return [name]
+    selection = Selection(names=(), selector=selector, allow_empty=False)
+    return [journal.spec.name for journal in (await selection.list(client)).journals]
+
+
+def _pick(count: int) -> int:
+    return min(int(SYSTEM.uniform(0, count)), count - 1)
+
+
+def _print_append(item: dict[str, Any], *, is_json: bool) -> None:
+    if is_json:
+        print_json_line(item)
+        return
+    delimiter = "  " if sys.stdout.isatty() else "\t"
+    click.echo(delimiter.join(str(item[key]) for key in ("journal", "begin", "end", "sha1")))

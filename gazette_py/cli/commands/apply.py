@@ -1,0 +1,317 @@
+"""`journalctl apply`: have journals be as YAML files say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gazette_py.cli.changes import (
+    Action,
+    Current,
+    Planned,
+    Revisions,
+    check_unique,
+    deletions,
+    plan,
+)
+from gazette_py.cli.confirm import confirm
+from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
+from gazette_py.cli.options import (
+    Broker,
+    Selection,
+    Verb,
+    broker_options,
+    duration_option,
+    output_options,
+    run,
+)
+from gazette_py.cli.render import Output
+from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, check_conflicts, item_of, send
+from gazette_py.cli.spec_files import read_files
+from gazette_py.cli.tree import Entry, ineffective_zeros, specs_of, validate_tree
+from gazette_py.clock import SYSTEM
+from gazette_py.errors import ValidationError
+from gazette_py.protocol.journal import validate_journal_without_meta
+from gazette_py.protocol.journal_rules import validate_journal_spec
+from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+
+if TYPE_CHECKING:
+    from gazette_py.client.client import Client
+    from gazette_py.client.listing import ListedJournal
+
+_ATOMIC_SIZE_MAX = 128
+"""Operations which etcd takes in one transaction by default."""
+
+_NAMED_MAX = 200
+"""Journals to ask for by name; of more, listing all costs the brokers less."""
+
+_WAIT_POLL_S = 0.25
+
+
+@dataclass(kw_only=True)
+class _Apply:
+    """The options of a run, and what it has done."""
+
+    entries: list[Entry]
+    revisions: Revisions
+    preserve_suspend: bool
+    prune: LabelSelector | None
+    is_sure: bool
+    is_dry: bool
+    txn_size_max: int
+    wait_s: float | None
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+    async def run(self, broker: Broker) -> None:
+        """Plan against what there is, send, and wait if asked to."""
+        async with broker.connect() as client:
+            planned = await self._plan(client)
+            check_conflicts(planned)
+            if self.is_dry:
+                self.items += [item_of(change, change.current_revision) for change in planned]
+                return
+            for change in planned:
+                if change.action is Action.UNCHANGED:
+                    self.items.append(item_of(change, change.current_revision))
+            async for change, revision in send(client, planned, self.txn_size_max):
+                self.items.append(item_of(change, revision))
+            if self.wait_s is not None:
+                kept = {p.spec.name for p in planned if p.action is not Action.DELETED}
+                await self._wait_served(client, kept, self.wait_s)
+
+    async def _plan(self, client: "Client") -> list[Planned]:
+        names = [entry.spec.name for entry in self.entries]
+        listed = await client.list(_by_names(names))
+        current = {
+            journal.spec.name: Current(spec=journal.spec, revision=journal.mod_revision)
+            for journal in listed.journals
+        }
+        planned = plan(
+            self.entries, current, self.revisions, preserve_suspend=self.preserve_suspend
+        )
+        if self.prune is None:
+            return planned
+        matching = (await client.list(self.prune)).journals
+        pruned = deletions(
+            [Current(spec=journal.spec, revision=journal.mod_revision) for journal in matching],
+            names,
+        )
+        if pruned and not self.is_dry:
+            confirm(
+                f"Delete {len(pruned)} journals which the input does not have, such as"
+                f" {pruned[0].spec.name}?",
+                is_sure=self.is_sure,
+            )
+        return planned + pruned
+
+    async def _wait_served(self, client: "Client", names: set[str], timeout_s: float) -> None:
+        """Wait until every journal has a primary, and as many brokers as it wants."""
+        deadline = SYSTEM.monotonic() + timeout_s
+        selector = _by_names(sorted(names))
+        while True:
+            waiting = [
+                journal.spec.name
+                for journal in (await client.list(selector)).journals
+                if journal.spec.name in names and not _is_served(journal)
+            ]
+            if not waiting:
+                return
+            if SYSTEM.monotonic() >= deadline:
+                raise CommandError(
+                    Failure(
+                        code=ExitCode.UNAVAILABLE,
+                        status="INSUFFICIENT_JOURNAL_BROKERS",
+                        what=f"journal {waiting[0]}, one of {len(waiting)}",
+                        detail=f"applied, but not served by enough brokers after {timeout_s:g}s",
+                        hints=("`journalctl list` shows by how many; start more brokers.",),
+                    )
+                )
+            await SYSTEM.sleep(_WAIT_POLL_S)
+
+
+def _is_served(journal: "ListedJournal") -> bool:
+    """Tell whether a journal has all brokers which it wants, and if any, a primary."""
+    wanted = journal.spec.desired_replication(journal.spec.replication)
+    have = len(journal.route.members)
+    return have >= wanted and (wanted == 0 or journal.route.primary >= 0)
+
+
+def _by_names(names: Sequence[str]) -> LabelSelector:
+    if not 0 < len(names) <= _NAMED_MAX:
+        return LabelSelector()
+    return LabelSelector(LabelSet(tuple(sorted({Label("name", name) for name in names}))))
+
+
+def _selector(text: str) -> LabelSelector | None:
+    if not text:
+        return None
+    if not text.strip():
+        raise usage("--prune-selector", "it is empty, and would delete every other journal")
+    return Selection(names=(), selector=text, allow_empty=True).label_selector()
+
+
+def _entries(files: Sequence[str], *, recursive: bool) -> list[Entry]:
+    """Return the journals of the files, checked by all rules which need no broker."""
+    entries: list[Entry] = []
+    for tree in read_files(files, recursive=recursive):
+        validate_tree(tree)
+        for warning in ineffective_zeros(tree):
+            click.echo(f"warning: {warning}", err=True)
+        entries += specs_of(tree)
+    check_unique(entries)
+    for entry in entries:
+        _check(entry)
+    return entries
+
+
+def _check(entry: Entry) -> None:
+    try:
+        if entry.delete:
+            validate_journal_without_meta(entry.spec.name, "Name")
+        else:
+            validate_journal_spec(entry.spec, is_new=True)
+    except ValidationError as exc:
+        raise exc.within(f"{entry.source}: {entry.spec.name}") from exc
+    if entry.revision < -1:
+        raise ValidationError(entry.source, f"revision {entry.revision} is below -1, any")
+
+
+def _check_revisions(entries: Sequence[Entry], revisions: Revisions) -> None:
+    for entry in entries:
+        if revisions is Revisions.STRICT and entry.delete and not entry.revision:
+            raise ValidationError(
+                f"{entry.source}: {entry.spec.name}",
+                "a deletion needs the journal's revision, or -1 for any; or give --revision=upsert",
+            )
+
+
+@click.command(
+    "apply",
+    cls=Verb,
+    epilog="""
+    journalctl apply -f journals.yaml
+    journalctl apply -f specs/ -R --revision=upsert --wait
+    journalctl apply -f journals.yaml --dry-run=server
+    journalctl list acme/ -o yaml | sed 's/replication: 1/replication: 3/' | journalctl apply -f -
+    """,
+)
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    required=True,
+    metavar="FILE|DIR|-",
+    help="What to apply.",
+)
+@click.option("-R", "--recursive", is_flag=True, help="Also files deeper in directories.")
+@click.option(
+    "--dry-run",
+    type=click.Choice(["none", "client", "server"]),
+    default="none",
+    show_default=True,
+    help="client: check the files alone. server: tell what would change.",
+)
+@click.option(
+    "--revision",
+    type=click.Choice([r.value for r in Revisions]),
+    default=Revisions.STRICT.value,
+    show_default=True,
+    help="strict: journals must be at the revision in the file, or not exist if it has none."
+    " upsert: use their present revisions. ignore: whatever they are.",
+)
+@click.option(
+    "--preserve-suspend/--no-preserve-suspend",
+    default=True,
+    show_default=True,
+    help="Keep journals suspended where the file does not tell.",
+)
+@click.option(
+    "--prune-selector",
+    metavar="SELECTOR",
+    default="",
+    help="Delete the journals which match, and are not in the files.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before --prune-selector deletes.")
+@click.option(
+    "--max-txn-size",
+    type=click.IntRange(min=1),
+    default=TXN_SIZE_DEFAULT,
+    show_default=True,
+    help="Changes to make in one transaction of etcd.",
+)
+@click.option("--atomic", is_flag=True, help="Make all changes in one transaction, or none.")
+@duration_option(
+    "--wait",
+    is_flag=False,
+    flag_value="30s",
+    default=None,
+    help="Wait until enough brokers serve the journals; 30s if no time is given (--wait=1m).",
+)
+@output_options()
+@broker_options
+def command(
+    files: tuple[str, ...],
+    recursive: bool,
+    dry_run: str,
+    revision: str,
+    preserve_suspend: bool,
+    prune_selector: str,
+    yes: bool,
+    max_txn_size: int,
+    atomic: bool,
+    wait: float | None,
+    output: Output,
+    broker: Broker,
+) -> None:
+    """Create, update and delete journals, as YAML files say.
+
+    A file has a tree of journals, as `journalctl list -o yaml` prints, or several of them. A
+    directory's fields are defaults of all below it. `delete: true` deletes. What is already as it
+    should be is not sent.
+    """
+    entries = _entries(files, recursive=recursive)
+    if dry_run == "client":
+        items = [_checked(entry) for entry in entries]
+        output.print_items("ChangeList", items, COLUMNS)
+        return
+    revisions = Revisions(revision)
+    _check_revisions(entries, revisions)
+    if atomic and len(entries) > _ATOMIC_SIZE_MAX:
+        raise usage(
+            "--atomic",
+            f"{len(entries)} changes are more than one transaction takes, {_ATOMIC_SIZE_MAX}",
+            "Apply the journals in parts, or without --atomic.",
+        )
+    work = _Apply(
+        entries=entries,
+        revisions=revisions,
+        preserve_suspend=preserve_suspend,
+        prune=_selector(prune_selector),
+        is_sure=yes,
+        is_dry=dry_run == "server",
+        txn_size_max=_ATOMIC_SIZE_MAX if atomic else max_txn_size,
+        wait_s=wait,
+    )
+    try:
+        run(work.run(broker))
+    except BaseException:
+        if work.items:  # What was done is told also if not all could be.
+            output.print_items("ChangeList", work.items, COLUMNS)
+        raise
+    output.print_items("ChangeList", work.items, COLUMNS)
+    click.echo(_summary(work.items, is_dry=work.is_dry), err=True)
+
+
+def _checked(entry: Entry) -> dict[str, Any]:
+    action = "delete" if entry.delete else "upsert"
+    return {"name": entry.spec.name, "action": action, "revision": entry.revision}
+
+
+def _summary(items: Sequence[dict[str, Any]], *, is_dry: bool) -> str:
+    counts = dict.fromkeys(Action, 0)
+    for item in items:
+        counts[Action(item["action"])] += 1
+    told = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+    return f"Dry run, nothing was sent: {told}." if is_dry else f"Applied: {told}."

@@ -1,0 +1,154 @@
+"""`journalctl fragments`: the files which hold journals' content."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gazette_py.cli.fanout import Outcomes, for_each
+from gazette_py.cli.options import (
+    Broker,
+    Selection,
+    Verb,
+    broker_options,
+    duration_option,
+    output_options,
+    run,
+    selection_options,
+    time_option,
+)
+from gazette_py.cli.quantities import format_age, format_size, format_time
+from gazette_py.cli.render import Column, Output
+from gazette_py.clock import SYSTEM
+from gazette_py.core.cover_set import CoverSet
+from gazette_py.protocol.enums import SuspendLevel
+from gazette_py.protocol.fragment import Fragment, content_path
+
+if TYPE_CHECKING:
+    from gazette_py.client.client import ListedFragment
+
+
+@click.command(
+    "fragments",
+    cls=Verb,
+    epilog="""
+    journalctl fragments acme/orders
+    journalctl fragments acme/ --from -1h -o wide
+    journalctl fragments acme/orders --url-ttl 10m -o jsonl
+    journalctl fragments acme/orders --covering --unpersisted exclude --columns path
+    """,
+)
+@selection_options
+@time_option("--from", "begin", help="Only those stored since then.")
+@time_option("--to", "end", help="Only those stored before.")
+@duration_option("--url-ttl", help="Add URLs which work for so long.")
+@click.option("--covering", is_flag=True, help="Drop those which lie within others.")
+@click.option(
+    "--unpersisted",
+    type=click.Choice(["include", "only", "exclude"]),
+    default="include",
+    show_default=True,
+    help="Fragments which brokers have not stored yet; never listed with --to.",
+)
+@output_options()
+@broker_options
+def command(
+    selection: Selection,
+    begin: int,
+    end: int,
+    url_ttl: float,
+    covering: bool,
+    unpersisted: str,
+    output: Output,
+    broker: Broker,
+) -> None:
+    """List fragments: spans of a journal's content, and the files which hold them.
+
+    Times are those at which stores took the files. They are Unix seconds, RFC 3339, or relative
+    as in -1h. Journals which are fully suspended have no broker to ask, and are left out.
+    """
+    selection.require()
+    outcomes = run(_fragments(selection, begin, end, url_ttl, broker))
+    items = []
+    for listed in outcomes.results.values():
+        chosen = [entry for entry in listed if _is_wanted(entry.fragment, unpersisted)]
+        items += _items(chosen, covering=covering)
+    columns = _columns(is_for_people=output.is_for_people)
+    output.print_items("FragmentList", items, columns, name="path")
+    outcomes.raise_errors()
+
+
+async def _fragments(
+    selection: Selection, begin: int, end: int, url_ttl_s: float, broker: Broker
+) -> "Outcomes[list[ListedFragment]]":
+    async with broker.connect() as client:
+        journals = (await selection.list(client)).journals
+
+        async def fragments(name: str) -> "list[ListedFragment]":
+            pages = client.fragments(
+                name, begin_mod_time=begin, end_mod_time=end, url_ttl_s=url_ttl_s
+            )
+            return [entry async for entry in pages]
+
+        served = [j.spec.name for j in journals if j.spec.suspend.level is not SuspendLevel.FULL]
+        return await for_each(served, fragments)
+
+
+def _is_wanted(fragment: Fragment, unpersisted: str) -> bool:
+    is_stored = bool(fragment.backing_store)
+    return unpersisted == "include" or is_stored == (unpersisted == "exclude")
+
+
+def _items(listed: "Iterable[ListedFragment]", *, covering: bool) -> list[dict[str, Any]]:
+    entries = list(listed)
+    items = [_item(entry.fragment, entry.url) for entry in entries]
+    if not covering:
+        return items
+    kept = CoverSet(entry.fragment for entry in entries)
+    urls = {entry.fragment: entry.url for entry in entries}
+    items, position = [], 0
+    for fragment in kept:
+        skip = max(0, position - fragment.begin)
+        items.append(_item(fragment, urls[fragment]) | {"skip": skip})
+        position = fragment.end
+    return items
+
+
+def _item(fragment: Fragment, url: str) -> dict[str, Any]:
+    item = {
+        "journal": fragment.journal,
+        "begin": fragment.begin,
+        "end": fragment.end,
+        "length": fragment.length,
+        "compression_codec": fragment.compression_codec.name,
+        "persisted": format_time(fragment.mod_time) if fragment.mod_time else None,
+        "mod_time": fragment.mod_time,
+        "store": fragment.backing_store or None,
+        "path": content_path(fragment) if fragment.backing_store else None,
+        "sha1": fragment.sum.hex(),
+    }
+    return item | {"url": url} if url else item
+
+
+def _columns(*, is_for_people: bool) -> list[Column]:
+    now = SYSTEM.now()
+
+    def persisted(item: Mapping[str, Any]) -> object:
+        # Relative times are for people: what a program reads shall not change by the second.
+        if is_for_people and item["mod_time"]:
+            return f"{format_age(item['mod_time'], now)} ago"
+        return item["persisted"] or ""
+
+    return [
+        Column("JOURNAL", lambda item: item["journal"]),
+        Column("BEGIN", lambda item: item["begin"]),
+        Column("END", lambda item: item["end"]),
+        Column("LENGTH", lambda item: item["length"], lambda value: format_size(int(str(value)))),
+        Column("SKIP", lambda item: item.get("skip", ""), is_wide=True),
+        Column("CODEC", lambda item: item["compression_codec"]),
+        Column("PERSISTED", persisted),
+        Column("STORE", lambda item: item["store"] or ""),
+        Column("PATH", lambda item: item["path"] or "", is_wide=True),
+        Column("SHA1", lambda item: item["sha1"], is_wide=True),
+        Column("URL", lambda item: item.get("url", ""), is_wide=True),
+    ]

@@ -1,0 +1,165 @@
+"""`journalctl read`: print the content of journals, and follow them."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from gazette_py.cli import record_formats
+from gazette_py.cli.errors import usage
+from gazette_py.cli.offsets_file import load_offsets, set_aside
+from gazette_py.cli.options import (
+    Broker,
+    Selection,
+    Verb,
+    broker_options,
+    duration_option,
+    parsed_by,
+    run,
+    selection_options,
+    time_option,
+)
+from gazette_py.cli.reading import Reading, Sink, Start, parse_start
+
+_DIRECT_CACHE_SIZE = 256
+
+
+@click.command(
+    "read",
+    cls=Verb,
+    epilog="""
+    journalctl read acme/orders
+    journalctl read acme/orders --offset=-4096
+    journalctl read acme/orders -f --offset end
+    journalctl read -l env=prod -n 10 -o json-envelope
+    journalctl read acme/ --offsets at.json --offsets-out at.json --to out.ndjson
+    journalctl read acme/orders -n 3 --format '%j %o %v\\n'
+    """,
+)
+@selection_options
+@click.option(
+    "--offset",
+    "--from-offset",
+    "start",
+    callback=parsed_by(parse_start),
+    default="beginning",
+    show_default=True,
+    metavar="beginning|end|stored|N|-N",
+    help="Where to begin, unless --offsets tells; -N: so many bytes before the end.",
+)
+@time_option("--since", help="Skip fragments stored before (-1h, a time).")
+@click.option("-f", "--follow", is_flag=True, help="Go on as journals grow, and new ones match.")
+@click.option("-e", "--exit-at-end", is_flag=True, help="Exit at the end, as without --follow.")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="Exit after so many records.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["raw", "jsonl", "json-envelope", "hexdump"]),
+    default="raw",
+    show_default=True,
+    help="raw: bytes. jsonl: records, one on a line. json-envelope: with journal and offsets.",
+)
+@click.option("--format", "template", help="Print records by %j %o %e %v (journal, offset, end).")
+@click.option(
+    "--framing",
+    type=click.Choice(["lines", "fixed", "none"]),
+    help="What a record is. Default: as the content type of the journal says, else lines.",
+)
+@click.option("--to", metavar="FILE", default="", help="Write to a file, and not append to it.")
+@click.option("--offsets", "offsets_in", type=Path, help="File of offsets to begin from.")
+@click.option("--offsets-out", type=Path, help="File to write offsets to, at the end.")
+@duration_option("--commit-every", help="Also write it so often.")
+@click.option("--file-root", default="", help="Directory of file:// stores, to read them here.")
+@click.option("--no-proxy", is_flag=True, help="Read stored fragments from the store, not brokers.")
+@click.option(
+    "--wait-for-match/--no-wait-for-match",
+    default=True,
+    show_default=True,
+    help="With --follow: begin also if no journal matches yet.",
+)
+@broker_options
+def command(
+    selection: Selection,
+    start: Start,
+    since: int,
+    follow: bool,
+    exit_at_end: bool,
+    count: int | None,
+    output: str,
+    template: str | None,
+    framing: str | None,
+    to: str,
+    offsets_in: Path | None,
+    offsets_out: Path | None,
+    commit_every: float,
+    file_root: str,
+    no_proxy: bool,
+    wait_for_match: bool,
+    broker: Broker,
+) -> None:
+    """Print the content of journals, from the beginning to the end as it is now.
+
+    Content of several journals is never mixed within an append. Records, which are counted and
+    formatted, are lines or frames with a fixed header. Journals which are fully suspended are left
+    out.
+    """
+    selection.require()
+    if follow and exit_at_end:
+        raise usage("--exit-at-end", "it contradicts --follow", "Give one of them.")
+    if start.must_be_stored and offsets_in is None:
+        raise usage("--offset stored", "no file of offsets was given", "Name one by --offsets.")
+    format_record = _record_format(output, template, framing, has_count=count is not None)
+    offsets = load_offsets(offsets_in) if offsets_in else {}
+    make = partial(
+        Reading,
+        start=start,
+        since=since,
+        framing=framing or "",
+        format_chunk=record_formats.hex_dump if output == "hexdump" else None,
+        format_record=format_record,
+        count_max=count or 0,
+        offsets=offsets,
+        offsets_path=offsets_out,
+        save_interval_s=commit_every,
+        is_following=follow,
+    )
+    cache_size = _DIRECT_CACHE_SIZE if no_proxy else None
+    must_match = not (follow and wait_for_match)
+
+    async def read() -> None:
+        async with broker.connect(file_root=file_root, cache_size=cache_size) as client:
+            journals = (await selection.list(client)).journals if must_match else ()
+            if offsets_in and offsets_in == offsets_out:
+                set_aside(offsets_in)
+            sink = _sink(to)
+            try:
+                reading = make(client=client, sink=sink)
+                await reading.run(selection.label_selector(), list(journals))
+            finally:
+                sink.close()
+
+    run(read())
+
+
+def _record_format(
+    output: str, template: str | None, framing: str | None, *, has_count: bool
+) -> record_formats.RecordFormat | None:
+    """Return how records are printed; None if content is printed as it comes."""
+    if template is not None and output != "raw":
+        raise usage("--format", f"it contradicts -o {output}", "Give one of them.")
+    formats = {"jsonl": record_formats.json_line, "json-envelope": record_formats.envelope}
+    chosen = record_formats.template(template) if template is not None else formats.get(output)
+    if chosen is None and has_count and output == "raw":
+        chosen = record_formats.raw
+    if has_count and chosen is None:
+        raise usage("--count", f"-o {output} has no records", "Use another format with it.")
+    if chosen is not None and framing == "none":
+        raise usage("--framing none", "there are no records then", "Use lines or fixed.")
+    return chosen
+
+
+def _sink(to: str) -> Sink:
+    try:
+        return Sink(to)
+    except OSError as exc:
+        raise usage(f"file {to}", f"it cannot be written: {exc.strerror}") from exc

@@ -1,0 +1,379 @@
+"""What the commands of `journalctl` share: options, the connection, and choosing journals."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from gazette_py.cli.errors import CommandError, TerminatedError, failure_of, no_match, usage
+from gazette_py.cli.quantities import parse_duration_ns, parse_size, parse_time
+from gazette_py.cli.render import FORMATS, Output
+from gazette_py.clock import SYSTEM
+from gazette_py.errors import GazetteError, ValidationError
+
+if TYPE_CHECKING:
+    # Both bring in gRPC, which `--help` must not wait for.
+    from gazette_py.client.client import Client
+    from gazette_py.client.listing import ListResult
+    from gazette_py.protocol.labels import LabelSelector
+
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_NS = 1_000_000_000
+
+
+def duration_option(*names: str, default: str | None = "0s", **more: Any) -> Callable[[_F], _F]:
+    """Return an option whose value is a Go duration, given to the command in seconds."""
+    return _parsed_option(
+        names, "DURATION", lambda text: parse_duration_ns(text) / _NS, default, more
+    )
+
+
+def size_option(*names: str, default: str, **more: Any) -> Callable[[_F], _F]:
+    """Return an option whose value is a number of bytes, with or without a unit."""
+    return _parsed_option(names, "SIZE", parse_size, default, more)
+
+
+def time_option(*names: str, **more: Any) -> Callable[[_F], _F]:
+    """Return an option whose value is a moment, given in Unix seconds; 0 if it is left out."""
+    return _parsed_option(names, "TIME", lambda text: parse_time(text, SYSTEM.now()), "0", more)
+
+
+def _parsed_option(
+    names: Sequence[str],
+    metavar: str,
+    parse: Callable[[str], object],
+    default: str | None,
+    more: dict[str, Any],
+) -> Callable[[_F], _F]:
+    return click.option(
+        *names, **{"metavar": metavar, "default": default, "callback": parsed_by(parse)} | more
+    )
+
+
+def parsed_by(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """Return a callback of an option which parses its text.
+
+    Args:
+        parse: Returns the value, or raises a `ValueError` which says what is wrong.
+    """
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc), ctx, param) from exc
+
+    return callback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Where brokers are, and how to talk to them."""
+
+    address: str
+    zone: str
+    cache_size: int
+    cache_ttl_s: float
+    timeout_s: float
+
+    @asynccontextmanager
+    async def connect(
+        self, *, file_root: str = "", cache_size: int | None = None
+    ) -> "AsyncIterator[Client]":
+        """Provide a client."""
+        from gazette_py.client.client import connect
+
+        async with connect(
+            self.address,
+            zone=self.zone,
+            cache_size=self.cache_size if cache_size is None else cache_size,
+            cache_ttl_s=self.cache_ttl_s,
+            timeout_s=self.timeout_s,
+            file_root=file_root,
+        ) as client:
+            yield client
+
+
+_BROKER_OPTIONS = (
+    click.option(
+        "--broker.address",
+        "broker_address",
+        metavar="URL",
+        default="http://localhost:8080",
+        show_default=True,
+        envvar=["GAZETTE_BROKER_ADDRESS", "BROKER_ADDRESS"],
+        help="Any broker, or a balancer: http://, https:// or unix:// [$BROKER_ADDRESS]",
+    ),
+    click.option(
+        "--zone",
+        metavar="ZONE",
+        default="local",
+        show_default=True,
+        envvar=["GAZETTE_ZONE", "ZONE"],
+        help="Zone we are in; its brokers are preferred. [$ZONE]",
+    ),
+    click.option(
+        "--broker.cache.size",
+        "cache_size",
+        metavar="N",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        envvar=["GAZETTE_BROKER_CACHE_SIZE", "BROKER_CACHE_SIZE"],
+        help="Routes to keep, to call journals' brokers directly; 0: brokers forward calls."
+        " [$BROKER_CACHE_SIZE]",
+    ),
+    duration_option(
+        "--broker.cache.ttl",
+        "cache_ttl_s",
+        default="1m",
+        show_default=True,
+        envvar=["GAZETTE_BROKER_CACHE_TTL", "BROKER_CACHE_TTL"],
+        help="How long to keep a route. [$BROKER_CACHE_TTL]",
+    ),
+    duration_option(
+        "--request-timeout",
+        default="30s",
+        show_default=True,
+        envvar="GAZETTE_REQUEST_TIMEOUT",
+        help="Bound of each call, with its retries. [$GAZETTE_REQUEST_TIMEOUT]",
+    ),
+)
+
+
+def broker_options(command: _F) -> _F:
+    """Give a command the options of the connection, and a parameter `broker` for them."""
+
+    @wraps(command)
+    def with_broker(
+        *args: Any,
+        broker_address: str,
+        zone: str,
+        cache_size: int,
+        cache_ttl_s: float,
+        request_timeout: float,
+        **kwargs: Any,
+    ) -> Any:
+        broker = Broker(
+            address=broker_address,
+            zone=zone,
+            cache_size=cache_size,
+            cache_ttl_s=cache_ttl_s,
+            timeout_s=request_timeout,
+        )
+        return command(*args, broker=broker, **kwargs)
+
+    return _with_options(with_broker, _BROKER_OPTIONS)
+
+
+def output_options(*more: str, only: Sequence[str] = FORMATS) -> Callable[[_F], _F]:
+    """Give a command `-o`, `--columns` and `--query`, and a parameter `output` for them."""
+
+    def decorate(command: _F) -> _F:
+        @wraps(command)
+        def with_output(
+            *args: Any, output: str | None, columns: str, query: str, **kwargs: Any
+        ) -> Any:
+            chosen = tuple(filter(None, (name.strip() for name in columns.split(","))))
+            made = Output(format=output or "", columns=chosen, query=query)
+            return command(*args, output=made, **kwargs)
+
+        options = (
+            click.option(
+                "-o",
+                "--output",
+                type=click.Choice([*only, *more]),
+                help="Format. Default: a table on a terminal, else its bare columns.",
+            ),
+            click.option(
+                "--columns", metavar="A,B", default="", help="Columns of tables, in this order."
+            ),
+            click.option(
+                "--query", metavar="JMESPATH", default="", help="Part of the JSON to print."
+            ),
+        )
+        return _with_options(with_output, options)
+
+    return decorate
+
+
+_SELECTOR = click.option(
+    "-l",
+    "--selector",
+    "selector",
+    metavar="SELECTOR",
+    help="Journals by their labels, such as 'env=prod, name:prefix=acme/'.",
+)
+_ALLOW_EMPTY = click.option(
+    "--allow-empty", is_flag=True, help="It is no error if nothing is selected."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which journals a command is about: names, and names of directories; or a selector."""
+
+    names: tuple[str, ...]
+    selector: str | None
+    allow_empty: bool
+
+    @property
+    def is_everything(self) -> bool:
+        """Tell whether nothing restricts it."""
+        return not self.names and not (self.selector or "").strip()
+
+    def require(self) -> None:
+        """Refuse a selection which was left out, though nobody means all journals by that."""
+        if not self.names and self.selector is None:
+            raise usage(
+                "journals",
+                "neither a NAME nor a selector was given",
+                "Name journals, or directories such as acme/, or select them by -l;"
+                " -l '' selects all.",
+            )
+
+    def label_selector(self) -> "LabelSelector":
+        """Return it in the brokers' terms."""
+        from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+        from gazette_py.protocol.selector_text import parse_selector
+
+        if self.names and self.selector is not None:
+            raise usage("journals", "both names and -l were given", "Give one of them.")
+        if self.names:
+            wanted = {Label("name", name, name.endswith("/")) for name in self.names}
+            return LabelSelector(LabelSet(tuple(sorted(wanted))))
+        try:
+            return parse_selector(self.selector or "")
+        except ValidationError as exc:
+            raise usage(
+                f"selector {self.selector!r}",
+                exc.reason,
+                "A selector is like 'env=prod, region in (eu, us), !internal'.",
+            ) from exc
+
+    async def list(self, client: "Client") -> "ListResult":
+        """Return the journals now.
+
+        Raises:
+            CommandError: There are none, or not all that were named.
+        """
+        result = await client.list(self.label_selector())
+        found = [journal.spec.name for journal in result.journals]
+        missing = [name for name in self.names if not _is_found(name, found)]
+        if missing and not self.allow_empty:
+            raise no_match(
+                f"journal {missing[0]}",
+                "no journal is below this name"
+                if missing[0].endswith("/")
+                else "it does not exist, or is not visible to us",
+                "`journalctl list` names those which exist; a directory's name ends in '/'.",
+            )
+        if not found and not self.allow_empty:
+            raise no_match(
+                f"selector {self.selector!r}",
+                "no journal matches",
+                "`journalctl list` shows all; --allow-empty makes this a success.",
+            )
+        return result
+
+
+def _is_found(name: str, found: Iterable[str]) -> bool:
+    if name.endswith("/"):
+        return any(journal.startswith(name) for journal in found)
+    return name in found
+
+
+def selection_options(command: _F) -> _F:
+    """Give a command `NAME...`, `-l` and `--allow-empty`, and a parameter `selection` for them."""
+
+    @wraps(command)
+    def with_selection(
+        *args: Any,
+        names: tuple[str, ...],
+        selector: str | None,
+        allow_empty: bool,
+        **kwargs: Any,
+    ) -> Any:
+        selection = Selection(names=names, selector=selector, allow_empty=allow_empty)
+        return command(*args, selection=selection, **kwargs)
+
+    argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+    return _with_options(with_selection, (argument, _SELECTOR, _ALLOW_EMPTY))
+
+
+def _with_options(command: Callable[..., Any], options: Sequence[Callable[[_F], _F]]) -> _F:
+    for option in reversed(options):
+        command = option(command)
+    return cast("_F", command)
+
+
+class Verb(click.Command):
+    """A command whose failures become exit codes and words, in JSON where its output is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it.
+
+        Raises:
+            CommandError: It failed.
+        """
+        try:
+            return super().invoke(ctx)
+        except CommandError as exc:
+            exc.is_json = self._is_json(ctx)
+            raise
+        except GazetteError as exc:
+            raise CommandError(failure_of(exc), is_json=self._is_json(ctx)) from exc
+
+    @staticmethod
+    def _is_json(ctx: click.Context) -> bool:
+        return str(ctx.params.get("output") or "").startswith("json")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they are, for people to copy."""
+        if self.epilog:
+            formatter.write("\nExamples:\n")
+            for line in self.epilog.strip().splitlines():
+                formatter.write(f"  {line.strip()}\n")
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a command's work on an event loop; SIGTERM ends it as orderly as Ctrl-C does.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        TerminatedError: SIGTERM.
+    """
+    return asyncio.run(_terminable(work))
+
+
+async def _terminable(work: Coroutine[Any, Any, _T]) -> _T:
+    task = asyncio.current_task()
+    assert task is not None, "runs as a task"
+    is_terminated = False
+
+    def terminate() -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if is_terminated:
+            raise TerminatedError from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -1,0 +1,339 @@
+"""Reads journals side by side into one stream, once or for as long as they grow.
+
+Invariants:
+    R1  Content of several journals is never mixed within an append. Raw content changes journals
+        between fragments only, which hold whole appends; records are written whole.
+    R2  The offset of a journal is that of the next byte, or record, to print: all before it was
+        written to the output, and is on disk if the output is a file, before the offset is saved.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from gazette_py.cli.errors import usage
+from gazette_py.cli.framing import Splitter, framing_of, splitter_of
+from gazette_py.cli.offsets_file import save_offsets
+from gazette_py.cli.record_formats import Record, RecordFormat
+from gazette_py.clock import SYSTEM
+from gazette_py.errors import JournalNotFoundError, OffsetJumpError, ValidationError
+from gazette_py.protocol.enums import SuspendLevel
+from gazette_py.protocol.journal import JournalSpec
+from gazette_py.protocol.labels import LabelSelector
+
+if TYPE_CHECKING:
+    from gazette_py.client.client import Client
+    from gazette_py.client.listing import ListedJournal
+    from gazette_py.client.reader import Reader
+
+_READS_MAX = 32
+"""Journals read at once, if they are read to their ends."""
+
+
+class EnoughError(Exception):
+    """As many records as asked for were printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where to begin a journal for which no offset is stored."""
+
+    offset: int = 0  # -1: at the write head.
+    bytes_back: int = 0  # So much before the write head instead.
+    must_be_stored: bool = False
+
+
+def parse_start(text: str) -> Start:
+    """Return the start which a text tells: beginning, end, stored, N or -N.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    match text:
+        case "beginning":
+            return Start()
+        case "end":
+            return Start(offset=-1)
+        case "stored":
+            return Start(must_be_stored=True)
+        case _:
+            digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"{text!r} is none of beginning, end, stored, an offset, or -BYTES")
+    return Start(bytes_back=int(digits)) if text.startswith("-") else Start(offset=int(text))
+
+
+class Sink:
+    """Where content goes."""
+
+    def __init__(self, path: str = "") -> None:
+        # Closed by `close`.
+        self._file: IO[bytes] = Path(path).open("wb") if path else sys.stdout.buffer  # noqa: SIM115
+        self._is_ours = bool(path)
+
+    def write(self, data: bytes) -> None:
+        """Write, without regard to when it arrives."""
+        self._file.write(data)
+
+    def flush(self) -> None:
+        """Have what was written arrive."""
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Have what was written stay, if it is a file's."""
+        self._file.flush()
+        if self._is_ours:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close a file."""
+        if self._is_ours:
+            self._file.close()
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """A run of `read`: its options, and how far it has come."""
+
+    client: "Client"
+    sink: Sink
+    start: Start
+    since: int = 0  # Unix seconds.
+    framing: str = ""  # "": as the journal's content type says.
+    format_chunk: Callable[[bytes, int], bytes] | None = None  # Of content as it comes.
+    format_record: RecordFormat | None = None  # Of content cut into records.
+    count_max: int = 0  # Records to print; 0: all.
+    offsets: dict[str, int] = field(default_factory=dict)  # (R2)
+    offsets_path: Path | None = None
+    save_interval_s: float = 0.0
+    is_following: bool = False
+    _count: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # To write raw content (R1).
+
+    async def run(self, selector: LabelSelector, journals: "list[ListedJournal]") -> None:
+        """Read `journals` to their ends, or whatever the selector selects if following."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self.offsets_path and self.save_interval_s:
+                    saver = group.create_task(self._save_periodically(), name="save offsets")
+                else:
+                    saver = None
+                if self.is_following:
+                    await self._follow(group, selector)
+                else:
+                    await self._read_all(journals)
+                if saver is not None:
+                    saver.cancel()
+        except BaseExceptionGroup as exc:
+            first = _first_of(exc)
+            if not isinstance(first, EnoughError):
+                raise first from None
+        finally:
+            self._save()
+
+    async def _read_all(self, journals: "list[ListedJournal]") -> None:
+        slots = asyncio.Semaphore(_READS_MAX)
+
+        async def read(spec: JournalSpec) -> None:
+            async with slots:
+                await self._read(spec)
+
+        async with asyncio.TaskGroup() as group:
+            for journal in journals:
+                if journal.spec.suspend.level is not SuspendLevel.FULL:
+                    group.create_task(read(journal.spec), name=f"read {journal.spec.name}")
+
+    async def _follow(self, group: asyncio.TaskGroup, selector: LabelSelector) -> None:
+        reads: dict[str, asyncio.Task[None]] = {}
+        async for snapshot in self.client.watch(selector):
+            specs = {
+                journal.spec.name: journal.spec
+                for journal in snapshot.journals
+                if journal.spec.suspend.level is not SuspendLevel.FULL
+            }
+            if not snapshot.journals and not reads:
+                click.echo("No journal matches yet; waiting for one.", err=True)
+            for name in reads.keys() - specs.keys():
+                reads.pop(name).cancel()
+            for name in specs.keys() - reads.keys():
+                task = group.create_task(self._read_if_there(specs[name]), name=f"read {name}")
+                reads[name] = task
+
+    async def _read_if_there(self, spec: JournalSpec) -> None:
+        try:
+            await self._read(spec)
+        except JournalNotFoundError:
+            _notice(f"{spec.name} was deleted")
+
+    async def _read(self, spec: JournalSpec) -> None:
+        name = spec.name
+        printer = self._printer(spec)
+        reader = self.client.read(
+            name,
+            offset=await self._offset_of(name),
+            block=self.is_following,
+            begin_mod_time=self.since,
+        )
+        async with reader:
+            try:
+                async for chunk in _chunks(reader, printer):
+                    await printer.print(chunk, reader)
+            finally:
+                printer.close()
+                if name not in self.offsets and reader.offset >= 0:
+                    self.offsets[name] = reader.offset - printer.pending_bytes
+        if printer.pending_bytes:
+            click.echo(
+                f"warning: journal {name} ends with {printer.pending_bytes} bytes of an"
+                f" incomplete record, at offset {self.offsets[name]}",
+                err=True,
+            )
+        _notice(f"reached the end of {name} at offset {reader.offset}")
+
+    def _printer(self, spec: JournalSpec) -> "_ChunkPrinter | _RecordPrinter":
+        if self.format_record is None:
+            return _ChunkPrinter(self, spec.name)
+        splitter = splitter_of(self.framing or framing_of(spec.labels))
+        return _RecordPrinter(self, spec.name, splitter, self.format_record)
+
+    async def _offset_of(self, name: str) -> int:
+        if name in self.offsets:
+            return self.offsets[name]
+        if self.start.must_be_stored:
+            raise usage(
+                f"journal {name}",
+                "no offset of it is stored",
+                "Add it to the file of --offsets, or give another --offset.",
+            )
+        if self.start.bytes_back:
+            return max(0, await self.client.write_head(name) - self.start.bytes_back)
+        return self.start.offset
+
+    def counted(self) -> None:
+        """Count a record which was written.
+
+        Raises:
+            EnoughError: It was the last.
+        """
+        self._count += 1
+        if self._count == self.count_max:
+            self.sink.flush()
+            raise EnoughError
+
+    async def _save_periodically(self) -> None:
+        while True:
+            await SYSTEM.sleep(self.save_interval_s)
+            self._save()
+
+    def _save(self) -> None:
+        self.sink.sync()
+        if self.offsets_path is not None:
+            save_offsets(self.offsets_path, self.offsets)
+
+
+async def _chunks(
+    reader: "Reader", printer: "_ChunkPrinter | _RecordPrinter"
+) -> AsyncIterator[bytes]:
+    """Yield content, also after a part of the journal which is gone."""
+    while True:
+        try:
+            yield await anext(reader)
+        except StopAsyncIteration:
+            return
+        except OffsetJumpError as exc:
+            printer.reset()
+            if exc.offset:  # The beginning is often gone, by retention.
+                _notice(f"{exc.journal} has nothing at offset {exc.offset}, goes on at {exc.to}")
+
+
+class _ChunkPrinter:
+    """Prints content as it comes, and holds the output until a fragment is done (R1)."""
+
+    pending_bytes = 0
+
+    def __init__(self, reading: Reading, journal: str) -> None:
+        self._reading = reading
+        self._journal = journal
+        self._has_turn = False
+
+    async def print(self, chunk: bytes, reader: "Reader") -> None:
+        if not self._has_turn:
+            await self._reading.turn.acquire()
+            self._has_turn = True
+        begin, end = reader.offset - len(chunk), reader.offset
+        format_chunk = self._reading.format_chunk
+        self._reading.sink.write(format_chunk(chunk, begin) if format_chunk else chunk)
+        self._reading.sink.flush()
+        self._reading.offsets[self._journal] = end
+        if reader.fragment is None or end >= reader.fragment.end:
+            self.close()
+
+    def reset(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._reading.turn.release()
+
+
+class _RecordPrinter:
+    """Prints whole records."""
+
+    def __init__(
+        self, reading: Reading, journal: str, splitter: Splitter, format_record: RecordFormat
+    ) -> None:
+        self._reading = reading
+        self._journal = journal
+        self._splitter = splitter
+        self._format = format_record
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of a record which is not complete."""
+        return len(self._splitter.pending)
+
+    async def print(self, chunk: bytes, reader: "Reader") -> None:
+        position = reader.offset - len(chunk) - self.pending_bytes
+        try:
+            for raw in self._splitter.feed(chunk):
+                end = position + len(raw)
+                record = Record(
+                    journal=self._journal,
+                    begin=position,
+                    end=end,
+                    raw=raw,
+                    value=self._splitter.value_of(raw),
+                )
+                self._reading.sink.write(self._format(record))
+                self._reading.offsets[self._journal] = position = end
+                self._reading.counted()
+        except ValidationError as exc:
+            if exc.path in ("lines", "fixed"):
+                raise exc.within(f"journal {self._journal} at offset {position}") from exc
+            raise
+        self._reading.sink.flush()
+
+    def reset(self) -> None:
+        self._splitter.reset()
+
+    def close(self) -> None:
+        pass
+
+
+def _notice(text: str) -> None:
+    """Tell a person how it goes; programs read the output."""
+    if sys.stderr.isatty():
+        click.echo(f"% {text}", err=True)
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure of tasks which ended together."""
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,180 @@
+"""Output formats: the same items as a table, separated values, JSON, YAML or bare names.
+
+An item is a mapping of plain values in snake_case; a column takes one out of it. Machine formats
+are versioned and do not depend on the terminal: whole numbers which a double cannot hold are
+strings, times are RFC 3339 in UTC.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import click
+
+from gazette_py.cli.errors import usage
+
+API_VERSION = "gazette-py/v1"
+_DOUBLE_MAX = 1 << 53
+
+Item = Mapping[str, Any]
+
+FORMATS = ("table", "wide", "name", "json", "jsonl", "yaml", "csv", "tsv")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of tables: its title, and an item's value in it."""
+
+    title: str
+    value: Callable[[Item], object]
+    show: Callable[[object], str] = str  # For people, where that differs.
+    is_wide: bool = False  # Only in `wide`, and where it is asked for.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """How to print: the options which all commands with items share."""
+
+    format: str  # One of FORMATS, "" for the default of where the output goes.
+    columns: tuple[str, ...] = ()  # Titles, in any case; empty: the usual ones.
+    query: str = ""  # JMESPath over the JSON document.
+
+    @property
+    def is_for_people(self) -> bool:
+        """Tell whether a terminal reads it, as far as we know."""
+        return not self.format and sys.stdout.isatty()
+
+    @property
+    def effective_format(self) -> str:
+        """The format, chosen by where the output goes if none was asked for."""
+        if self.format:
+            return self.format
+        if self.query:
+            return "json"
+        # As other tools do: programs which read a pipe want neither titles nor padding.
+        return "table" if sys.stdout.isatty() else "plain"
+
+    def print_items(
+        self,
+        kind: str,
+        items: Sequence[Item],
+        columns: Sequence[Column],
+        *,
+        cursor: object = None,
+        name: str = "name",
+    ) -> None:
+        """Print items.
+
+        Args:
+            kind: Of the JSON document, such as "JournalList".
+            items: What to print.
+            columns: Those of tables.
+            cursor: Where a later listing would go on, if that has a meaning.
+            name: What `-o name` prints of an item; those without it are left out.
+        """
+        chosen = self.chosen(columns)
+        if self.query:
+            self._print_query({"items": jsonable(items), "cursor": jsonable(cursor)})
+            return
+        match self.effective_format:
+            case "json":
+                document = {"apiVersion": API_VERSION, "kind": kind}
+                document |= {"items": jsonable(items), "cursor": jsonable(cursor)}
+                click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            case "jsonl":
+                for item in items:
+                    print_json_line(item)
+            case "yaml":
+                print_yaml(jsonable(items))
+            case "name":
+                for item in items:
+                    if item[name] is not None:
+                        click.echo(item[name])
+            case "csv":
+                _print_separated(items, chosen, ",")
+            case "tsv":
+                _print_separated(items, chosen, "\t")
+            case "plain":
+                for item in items:
+                    click.echo("\t".join(str(column.value(item)) for column in chosen))
+            case _:
+                print_rows(items, chosen)
+
+    def chosen(self, columns: Sequence[Column]) -> list[Column]:
+        """Return the columns to print."""
+        if not self.columns:
+            return [c for c in columns if not c.is_wide or self.format == "wide"]
+        by_title = {column.title.lower(): column for column in columns}
+        unknown = [name for name in self.columns if name.lower() not in by_title]
+        if unknown:
+            raise usage("--columns", f"no column {unknown[0]}", f"There are {', '.join(by_title)}.")
+        return [by_title[name.lower()] for name in self.columns]
+
+    def _print_query(self, document: dict[str, Any]) -> None:
+        jmespath = import_module("jmespath")  # Used by this option only; it has no types.
+
+        if self.effective_format not in ("json", "jsonl", "yaml"):
+            raise usage("--query", f"not for -o {self.format}", "Use it with -o json or -o yaml.")
+        try:
+            result = jmespath.search(self.query, document)
+        except jmespath.exceptions.JMESPathError as exc:
+            raise usage("--query", str(exc), "See https://jmespath.org; try items[].name") from exc
+        if self.effective_format == "yaml":
+            print_yaml(result)
+        elif self.effective_format == "jsonl" and isinstance(result, list):
+            for item in result:
+                print_json_line(item)
+        else:
+            click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+def jsonable(value: object) -> Any:
+    """Return the value with whole numbers beyond 2**53 as text, which JSON readers would round."""
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _DOUBLE_MAX:
+        return str(value)
+    return value
+
+
+def print_json_line(item: object) -> None:
+    """Print one value as one line of JSON."""
+    click.echo(json.dumps(jsonable(item), ensure_ascii=False, separators=(",", ":")))
+
+
+def print_yaml(value: object) -> None:
+    """Print a value as a YAML document."""
+    import yaml
+
+    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1 << 30), nl=False)
+
+
+def _print_separated(items: Iterable[Item], columns: Sequence[Column], delimiter: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow([column.title.lower() for column in columns])
+    for item in items:
+        writer.writerow([column.value(item) for column in columns])
+    click.echo(text.getvalue(), nl=False)
+
+
+def print_rows(
+    items: Sequence[Item], columns: Sequence[Column], *, with_titles: bool = True
+) -> None:
+    """Print a table."""
+    rows = [[column.title for column in columns]] if with_titles else []
+    rows += [[column.show(column.value(item)) for column in columns] for item in items]
+    widths = [max(len(click.unstyle(cell)) for cell in cells) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [
+            cell + " " * (width - len(click.unstyle(cell)))
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        click.echo("  ".join(padded).rstrip())

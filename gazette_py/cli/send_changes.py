@@ -1,0 +1,104 @@
+"""Sends planned changes, and tells what became of each."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gazette_py.cli.changes import Action, Planned, batches
+from gazette_py.cli.errors import CommandError, ExitCode, Failure, failure_of
+from gazette_py.cli.render import Column
+from gazette_py.errors import GazetteError
+
+if TYPE_CHECKING:
+    from gazette_py.client.client import Client
+
+TXN_SIZE_DEFAULT = 100
+"""Below the operations which etcd takes in a transaction by default, 128, with room for more
+conditions than changes."""
+
+COLUMNS = (
+    Column("ACTION", lambda item: item["action"]),
+    Column("NAME", lambda item: item["name"]),
+    Column("REVISION", lambda item: item["revision"]),
+)
+
+
+def item_of(change: Planned, revision: int) -> dict[str, Any]:
+    """Return a change as an item to print."""
+    return {"name": change.spec.name, "action": change.action.value, "revision": revision}
+
+
+def check_conflicts(changes: Sequence[Planned]) -> None:
+    """Refuse changes which the brokers would refuse, by name: they only say that one of many is.
+
+    Raises:
+        CommandError: A journal is not at the revision which the input expects.
+    """
+    conflicts = [change for change in changes if change.is_conflict]
+    if not conflicts:
+        return
+    first = conflicts[0]
+    others = f", and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""
+    if first.expect_revision == 0:
+        detail = f"it exists already, at revision {first.current_revision}"
+    elif first.current_revision == 0:
+        detail = f"revision {first.expect_revision} is expected, but it does not exist"
+    else:
+        detail = (
+            f"revision {first.expect_revision} is expected, but it is at {first.current_revision}"
+        )
+    raise CommandError(
+        Failure(
+            code=ExitCode.CONFLICT,
+            status="ETCD_TRANSACTION_FAILED",
+            what=f"journal {first.spec.name}{others}",
+            detail=f"{detail}; nothing was changed",
+            hints=(
+                "`journalctl list -o yaml` shows revisions; --revision=upsert uses the present"
+                " ones, and --revision=ignore any.",
+            ),
+        )
+    )
+
+
+async def send(
+    client: "Client", changes: Sequence[Planned], txn_size_max: int
+) -> AsyncIterator[tuple[Planned, int]]:
+    """Send changes, and yield each with the revision it was made at.
+
+    Raises:
+        CommandError: A transaction failed; those before it stand.
+    """
+    from gazette_py.client.client import Change
+
+    done = 0
+    for batch in batches(changes, txn_size_max):
+        try:
+            revision = await client.apply(
+                [
+                    Change(expect_mod_revision=change.expect_revision, delete=change.spec.name)
+                    if change.action is Action.DELETED
+                    else Change(expect_mod_revision=change.expect_revision, upsert=change.spec)
+                    for change in batch
+                ]
+            )
+        except GazetteError as exc:
+            raise _failed(batch, done, exc) from exc
+        done += len(batch)
+        for change in batch:
+            yield change, revision
+
+
+def _failed(batch: Sequence[Planned], done: int, exc: GazetteError) -> CommandError:
+    failure = failure_of(exc)
+    names = batch[0].spec.name
+    if len(batch) > 1:
+        names = f"{names} to {batch[-1].spec.name}, {len(batch)} journals"
+    return CommandError(
+        Failure(
+            code=ExitCode.PARTIAL if done else failure.code,
+            status=failure.status,
+            what=names,
+            detail=f"{failure.detail}; {done} changes were made before" if done else failure.detail,
+            hints=failure.hints,
+        )
+    )

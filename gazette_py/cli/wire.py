@@ -1,0 +1,46 @@
+"""Listings as the reference's command prints them: JSON and protobuf text of the wire message."""
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gazette_py.client.listing import ListResult
+    from gazette_py.pb.protocol_pb2 import ListResponse
+
+
+def list_json(result: "ListResult") -> str:
+    """Return the listing as `gazctl journals list --format json` does."""
+    from google.protobuf.json_format import MessageToDict
+
+    fields = MessageToDict(
+        list_response(result),
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+
+
+def list_text(result: "ListResult") -> str:
+    """Return the listing as `gazctl journals list --format proto` does."""
+    from google.protobuf.text_format import MessageToString
+
+    return str(MessageToString(list_response(result), as_utf8=True))
+
+
+def list_response(result: "ListResult") -> "ListResponse":
+    """Return the message which the listing came from."""
+    from gazette_py.pb import protocol_pb2 as pb
+    from gazette_py.protocol import convert
+
+    return pb.ListResponse(
+        header=convert.header_to_pb(result.header),
+        journals=[
+            pb.ListResponse.Journal(
+                spec=convert.journal_to_pb(journal.spec),
+                mod_revision=journal.mod_revision,
+                create_revision=journal.create_revision,
+                route=convert.route_to_pb(journal.route),
+            )
+            for journal in result.journals
+        ],
+    )
