@@ -27,7 +27,7 @@ _NUMBERS: Final = {
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return the logger of a module."""
-    return cast("FilteringBoundLogger", structlog.get_logger(logger=name))
+    return cast("FilteringBoundLogger", structlog.get_logger(component=name))
 
 
 def install(level: str, log_format: str) -> None:

@@ -1,0 +1,8 @@
+"""The allocator: who shall serve which journal, and the steps from here to there.
+
+    state.observe   what there is, as of one revision
+    solve.solve     who shall hold each item
+    plan.plan       which changes may be made now
+
+All pure. The shell is `cluster.allocate`.
+"""

@@ -1,0 +1,119 @@
+"""What both of our connections to etcd share: addresses, TLS, credentials, methods and errors.
+
+Method paths are written out, since the messages are of a proto package of our own: two
+registrations of etcd's packages in one process would be fatal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import grpc
+
+from gazette_py.errors import (
+    ConfigError,
+    EtcdCompactedError,
+    EtcdError,
+    EtcdUnavailableError,
+)
+
+RANGE: Final = "/etcdserverpb.KV/Range"
+TXN: Final = "/etcdserverpb.KV/Txn"
+WATCH: Final = "/etcdserverpb.Watch/Watch"
+LEASE_GRANT: Final = "/etcdserverpb.Lease/LeaseGrant"
+LEASE_REVOKE: Final = "/etcdserverpb.Lease/LeaseRevoke"
+LEASE_KEEP_ALIVE: Final = "/etcdserverpb.Lease/LeaseKeepAlive"
+AUTHENTICATE: Final = "/etcdserverpb.Auth/Authenticate"
+
+CHANNEL_OPTIONS: Final = (
+    # A range or a watch of one revision may be as large as etcd's own transactions.
+    ("grpc.max_receive_message_length", 256 << 20),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A member whose machine has vanished is noticed.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where etcd is, and who we are to it."""
+
+    endpoints: tuple[str, ...]
+    user: str = ""
+    password: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    ca_file: str = ""
+
+    def targets(self) -> tuple[tuple[str, bool], ...]:
+        """Return gRPC targets, and whether each speaks TLS.
+
+        Raises:
+            ConfigError: An endpoint is no URL of http, https or unix.
+        """
+        return tuple(_target(endpoint) for endpoint in self.endpoints)
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Return TLS credentials.
+
+        Raises:
+            ConfigError: A file cannot be read.
+        """
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read(self.ca_file, "--etcd.trusted-ca-file"),
+            private_key=_read(self.key_file, "--etcd.cert-key-file"),
+            certificate_chain=_read(self.cert_file, "--etcd.cert-file"),
+        )
+
+
+def _target(endpoint: str) -> tuple[str, bool]:
+    try:
+        url = urlsplit(endpoint)
+        port = url.port or 2379
+    except ValueError as exc:
+        raise ConfigError("--etcd.address", f"{endpoint} is not a URL: {exc}") from exc
+    if url.scheme == "unix":
+        return f"unix:{url.netloc}{url.path}", False
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigError(
+            "--etcd.address", f"{endpoint} is not an http://, https:// or unix:// endpoint"
+        )
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{host}:{port}", url.scheme == "https"
+
+
+def _read(path: str, option: str) -> bytes | None:
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as exc:
+        raise ConfigError(option, f"cannot read {path}: {exc.strerror}") from exc
+
+
+def error_of(exc: grpc.RpcError, address: str) -> EtcdError:
+    """Return our error of a call which failed."""
+    code, detail = exc.code(), exc.details() or ""
+    text = f"etcd {address}: {detail or code.name}"
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return EtcdUnavailableError(text)
+    if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in detail:
+        return EtcdCompactedError(text)
+    return EtcdError(text)
+
+
+def is_stale_token(exc: grpc.RpcError) -> bool:
+    """Tell whether a new token may help."""
+    return exc.code() is grpc.StatusCode.UNAUTHENTICATED or "auth" in (exc.details() or "")
+
+
+def metadata(token: str, extra: Mapping[str, str] | None = None) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of a call."""
+    pairs = tuple((extra or {}).items())
+    return (("token", token), *pairs) if token else pairs
