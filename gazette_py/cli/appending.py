@@ -18,7 +18,7 @@ import click
 from gazette_py.cli.byte_input import ByteInput
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, failed, for_each
-from gazette_py.cli.framing import FixedSplitter, Splitter
+from gazette_py.cli.framing import FixedSplitter, FramingError, Splitter
 from gazette_py.cli.routing import Router
 from gazette_py.clock import SYSTEM
 
@@ -127,6 +127,13 @@ def _item(result: "AppendResult") -> dict[str, Any]:
     }
 
 
+def _records(splitter: Splitter, data: bytes) -> list[bytes]:
+    try:
+        return list(splitter.feed(data))
+    except FramingError as exc:
+        raise usage("input", str(exc), "Is --framing right?") from exc
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
     """How records are gathered."""
@@ -157,9 +164,9 @@ class Batching:
                         is_at_end = True
                         break
                     deadline = deadline or SYSTEM.monotonic() + self.linger_s
-                    for record in splitter.feed(data):
-                        batch.append(record)
-                        size += len(record)
+                    records = _records(splitter, data)
+                    batch += records
+                    size += sum(map(len, records))
                 if batch:
                     yield batch
             if rest := self._rest(splitter):

@@ -175,7 +175,15 @@ _OF_STATUS: dict[str, tuple[ExitCode, str, str]] = {
 }
 
 
+def _detail_of(exc: errors.JournalError) -> str:
+    if isinstance(exc, errors.RegisterMismatchError):
+        registers = ", ".join(f"{label.name}={label.value}" for label in exc.registers)
+        return f"they are {registers}" if registers else "it has none"
+    return exc.detail
+
+
 def _of_journal(exc: errors.JournalError) -> Failure:
+    detail = _detail_of(exc)
     code, meaning, hint = _OF_STATUS.get(
         exc.status, (ExitCode.ERROR, "the broker refused the request", "")
     )
@@ -183,7 +191,7 @@ def _of_journal(exc: errors.JournalError) -> Failure:
         code=code,
         status=exc.status,
         what=f"journal {exc.journal}" if exc.journal else "request",
-        detail=f"{meaning} ({exc.detail})" if exc.detail else meaning,
+        detail=f"{meaning} ({detail})" if detail else meaning,
         hints=(hint,) if hint else (),
     )
 

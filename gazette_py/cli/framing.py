@@ -9,7 +9,7 @@ Source: gazette/core message/json_framing.go and fixed_framing.go.
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from gazette_py.errors import ValidationError
+from gazette_py.errors import GazetteError
 from gazette_py.protocol.labels import LabelSet
 
 MAGIC: Final = b"\x66\x33\x93\x36"
@@ -20,6 +20,10 @@ _LINE_BYTES_MAX: Final = 64 << 20
 FIXED_CONTENT_TYPES: Final = frozenset(
     {"application/x-protobuf-fixed", "application/x-gazette-recoverylog"}
 )
+
+
+class FramingError(GazetteError):
+    """The bytes are not framed as they should be."""
 
 
 class Splitter(Protocol):
@@ -33,7 +37,7 @@ class Splitter(Protocol):
         """Take bytes and yield each record which they complete, as soon as it is asked for.
 
         Raises:
-            ValidationError: The bytes are not framed so.
+            FramingError: The bytes are not framed so.
         """
         ...
 
@@ -70,7 +74,7 @@ class LineSplitter:
             self._parts.append(rest)
             self._length += len(rest)
             if self._length > _LINE_BYTES_MAX:
-                raise ValidationError("lines", f"a line is longer than {_LINE_BYTES_MAX} bytes")
+                raise FramingError(f"a line is longer than {_LINE_BYTES_MAX} bytes")
 
     def value_of(self, record: bytes) -> bytes:
         """Return the line without its end."""
@@ -107,14 +111,14 @@ class FixedSplitter:
     def _frame_end(self, begin: int) -> int | None:
         header = self._buffer[begin : begin + _HEADER_BYTES]
         if not MAGIC.startswith(bytes(header[: len(MAGIC)])):
-            raise ValidationError(
-                "fixed", f"expected the header of a frame ({MAGIC.hex()}), found {header.hex()}"
+            raise FramingError(
+                f"expected the header of a frame ({MAGIC.hex()}), found {header.hex()}"
             )
         if len(header) < _HEADER_BYTES:
             return None
         length = int.from_bytes(header[4:], "little")
         if length > _FRAME_BYTES_MAX:
-            raise ValidationError("fixed", f"a frame of {length} bytes is too long")
+            raise FramingError(f"a frame of {length} bytes is too long")
         end = begin + _HEADER_BYTES + length
         return end if end <= len(self._buffer) else None
 

@@ -13,7 +13,7 @@ SHORT_NAME = "journalctl"
 PASSTHROUGH_ENV = "GAZETTE_JOURNALCTL_PASSTHROUGH"
 
 _OURS = frozenset({"-h", "--help", "--version", "--context", "--config"})
-_SYSTEM_DIRECTORIES = ("/usr/bin", "/bin", "/run/current-system/sw/bin")
+SYSTEM_DIRECTORIES = ("/usr/bin", "/bin", "/run/current-system/sw/bin")
 
 
 def is_meant_for_systemd(program: str, args: Sequence[str], env: Mapping[str, str]) -> bool:
@@ -28,12 +28,10 @@ def is_meant_for_systemd(program: str, args: Sequence[str], env: Mapping[str, st
     return first.startswith(("-", "/")) or "=" in first
 
 
-def find_system_journalctl(
-    program: str, directories: Iterable[str] = _SYSTEM_DIRECTORIES
-) -> str | None:
+def find_system_journalctl(program: str, directories: Iterable[str] | None = None) -> str | None:
     """Return the path of another executable `journalctl` than `program`, if there is one."""
     ours = _identity(program)
-    for directory in directories:
+    for directory in SYSTEM_DIRECTORIES if directories is None else directories:
         candidate = f"{directory}/{SHORT_NAME}"
         identity = _identity(candidate)
         if identity is not None and identity != ours and os.access(candidate, os.X_OK):

@@ -14,7 +14,7 @@ from gazette_py.cli.errors import CommandError, TerminatedError, failure_of, no_
 from gazette_py.cli.quantities import parse_duration_ns, parse_size, parse_time
 from gazette_py.cli.render import FORMATS, Output
 from gazette_py.clock import SYSTEM
-from gazette_py.errors import GazetteError, ValidationError
+from gazette_py.errors import ConfigError, GazetteError, ValidationError
 
 if TYPE_CHECKING:
     # Both bring in gRPC, which `--help` must not wait for.
@@ -94,14 +94,22 @@ class Broker:
         """Provide a client."""
         from gazette_py.client.client import connect
 
-        async with connect(
-            self.address,
-            zone=self.zone,
-            cache_size=self.cache_size if cache_size is None else cache_size,
-            cache_ttl_s=self.cache_ttl_s,
-            timeout_s=self.timeout_s,
-            file_root=file_root,
-        ) as client:
+        try:
+            made = connect(
+                self.address,
+                zone=self.zone,
+                cache_size=self.cache_size if cache_size is None else cache_size,
+                cache_ttl_s=self.cache_ttl_s,
+                timeout_s=self.timeout_s,
+                file_root=file_root,
+            )
+        except ConfigError as exc:
+            raise usage(
+                f"--broker.address {self.address!r}",
+                exc.reason,
+                "It is like http://localhost:8080, also in $BROKER_ADDRESS.",
+            ) from exc
+        async with made as client:
             yield client
 
 
@@ -245,7 +253,7 @@ class Selection:
 
     def label_selector(self) -> "LabelSelector":
         """Return it in the brokers' terms."""
-        from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+        from gazette_py.protocol.labels import Label, LabelSelector, LabelSet, validate_selector
         from gazette_py.protocol.selector_text import parse_selector
 
         if self.names and self.selector is not None:
@@ -254,7 +262,9 @@ class Selection:
             wanted = {Label("name", name, name.endswith("/")) for name in self.names}
             return LabelSelector(LabelSet(tuple(sorted(wanted))))
         try:
-            return parse_selector(self.selector or "")
+            selector = parse_selector(self.selector or "")
+            validate_selector(selector)
+            return selector
         except ValidationError as exc:
             raise usage(
                 f"selector {self.selector!r}",

@@ -17,12 +17,12 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from gazette_py.cli.errors import usage
-from gazette_py.cli.framing import Splitter, framing_of, splitter_of
+from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
+from gazette_py.cli.framing import FramingError, Splitter, framing_of, splitter_of
 from gazette_py.cli.offsets_file import save_offsets
 from gazette_py.cli.record_formats import Record, RecordFormat
 from gazette_py.clock import SYSTEM
-from gazette_py.errors import JournalNotFoundError, OffsetJumpError, ValidationError
+from gazette_py.errors import JournalNotFoundError, OffsetJumpError
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
@@ -314,10 +314,16 @@ class _RecordPrinter:
                 self._reading.sink.write(self._format(record))
                 self._reading.offsets[self._journal] = position = end
                 self._reading.counted()
-        except ValidationError as exc:
-            if exc.path in ("lines", "fixed"):
-                raise exc.within(f"journal {self._journal} at offset {position}") from exc
-            raise
+        except FramingError as exc:
+            raise CommandError(
+                Failure(
+                    code=ExitCode.ERROR,
+                    status="DESYNC",
+                    what=f"journal {self._journal} at offset {position}",
+                    detail=str(exc),
+                    hints=("Is --framing right? -o raw and -o hexdump print what is there.",),
+                )
+            ) from exc
         self._reading.sink.flush()
 
     def reset(self) -> None:

@@ -1,9 +1,11 @@
 """Listings as the reference's command prints them: JSON and protobuf text of the wire message."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+
     from gazette_py.client.listing import ListResult
     from gazette_py.pb.protocol_pb2 import ListResponse
 
@@ -12,12 +14,29 @@ def list_json(result: "ListResult") -> str:
     """Return the listing as `gazctl journals list --format json` does."""
     from google.protobuf.json_format import MessageToDict
 
-    fields = MessageToDict(
+    from gazette_py.pb import protocol_pb2 as pb
+
+    fields: dict[str, Any] = MessageToDict(
         list_response(result),
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=True,
     )
+    fields = _in_declared_order(fields, pb.ListResponse.DESCRIPTOR)
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+
+
+def _in_declared_order(fields: dict[str, Any], descriptor: "Descriptor") -> dict[str, Any]:
+    """Return the fields as Go orders them, with null for absent messages."""
+    ordered: dict[str, Any] = {}
+    for field in descriptor.fields:
+        value = fields.get(field.name)
+        nested = field.message_type
+        if nested is not None and isinstance(value, dict):
+            value = _in_declared_order(value, nested)
+        elif nested is not None and isinstance(value, list):
+            value = [_in_declared_order(item, nested) for item in value]
+        ordered[field.name] = value
+    return ordered
 
 
 def list_text(result: "ListResult") -> str:

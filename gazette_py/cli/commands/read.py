@@ -129,10 +129,10 @@ def command(
     async def read() -> None:
         async with broker.connect(file_root=file_root, cache_size=cache_size) as client:
             journals = (await selection.list(client)).journals if must_match else ()
-            if offsets_in and offsets_in == offsets_out:
-                set_aside(offsets_in)
             sink = _sink(to)
             try:
+                if offsets_in and offsets_in == offsets_out:
+                    set_aside(offsets_in)
                 reading = make(client=client, sink=sink)
                 await reading.run(selection.label_selector(), list(journals))
             finally:

@@ -1,0 +1,127 @@
+"""Output formats of items, and of what is read."""
+
+import json
+
+import pytest
+
+from gazette_py.cli.errors import CommandError
+from gazette_py.cli.record_formats import Record, envelope, hex_dump, json_line, raw, template
+from gazette_py.cli.render import Column, Output
+from gazette_py.errors import ValidationError
+
+ITEMS = [{"name": "a/b", "head": 5, "size": 1 << 60}, {"name": "a/long", "head": 12, "size": 0}]
+COLUMNS = (
+    Column("NAME", lambda item: item["name"]),
+    Column("HEAD", lambda item: item["head"], lambda value: f"<{value}>"),
+    Column("SIZE", lambda item: item["size"], is_wide=True),
+)
+
+EXPECTED = {
+    "": "a/b\t5\na/long\t12\n",  # The test's output is no terminal.
+    "table": "NAME    HEAD\na/b     <5>\na/long  <12>\n",
+    "wide": "NAME    HEAD  SIZE\na/b     <5>   1152921504606846976\na/long  <12>  0\n",
+    "name": "a/b\na/long\n",
+    "csv": "name,head\na/b,5\na/long,12\n",
+    "tsv": "name\thead\na/b\t5\na/long\t12\n",
+    "jsonl": '{"name":"a/b","head":5,"size":"1152921504606846976"}\n'
+    '{"name":"a/long","head":12,"size":0}\n',
+    "yaml": "- name: a/b\n  head: 5\n  size: '1152921504606846976'\n"
+    "- name: a/long\n  head: 12\n  size: 0\n",
+}
+
+
+@pytest.mark.parametrize("format_name", list(EXPECTED))
+def test_formats(format_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Output(format=format_name).print_items("Heads", ITEMS, COLUMNS)
+
+    assert capsys.readouterr().out == EXPECTED[format_name]
+
+
+def test_json_is_one_versioned_document(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(format="json").print_items("Heads", ITEMS, COLUMNS, cursor=3)
+
+    assert json.loads(capsys.readouterr().out) == {
+        "apiVersion": "gazette-py/v1",
+        "kind": "Heads",
+        "items": [{"name": "a/b", "head": 5, "size": str(1 << 60)}, ITEMS[1]],
+        "cursor": 3,
+    }
+
+
+def test_no_items_are_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(format="table").print_items("Heads", [], COLUMNS)
+
+    assert capsys.readouterr().out == "NAME  HEAD\n"
+
+
+def test_columns_are_chosen_and_ordered(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(format="tsv", columns=("size", "Name")).print_items("Heads", ITEMS, COLUMNS)
+
+    assert capsys.readouterr().out.splitlines() == ["size\tname", f"{1 << 60}\ta/b", "0\ta/long"]
+
+
+def test_an_unknown_column_is_refused() -> None:
+    with pytest.raises(CommandError) as caught:
+        Output(format="tsv", columns=("size", "nope")).print_items("Heads", ITEMS, COLUMNS)
+    assert caught.value.failure.hints == ("There are name, head, size.",)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "expected"),
+    [
+        ("", '[\n  "a/b",\n  "a/long"\n]\n'),
+        ("jsonl", '"a/b"\n"a/long"\n'),
+        ("yaml", "- a/b\n- a/long\n"),
+    ],
+)
+def test_a_query_takes_a_part(
+    format_name: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Output(format=format_name, query="items[].name").print_items("Heads", ITEMS, COLUMNS)
+
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize(("format_name", "query"), [("json", "items["), ("table", "items")])
+def test_a_bad_query_is_refused(format_name: str, query: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        Output(format=format_name, query=query).print_items("Heads", ITEMS, COLUMNS)
+    assert caught.value.failure.what == "--query"
+
+
+def _record(value: bytes) -> Record:
+    return Record(journal="a/b", begin=5, end=6 + len(value), raw=value + b"\n", value=value)
+
+
+def test_records_are_printed_raw_or_as_json() -> None:
+    record = _record(b'{"a":  1}')
+
+    assert raw(record) == b'{"a":  1}\n'
+    assert json_line(record) == b'{"a":1}\n'
+    assert envelope(record) == b'{"journal":"a/b","offset":5,"end":15,"value":{"a":1}}\n'
+
+
+def test_what_is_no_json_is_refused_as_such_and_wrapped_as_text() -> None:
+    with pytest.raises(ValidationError, match="journal a/b at offset 5: the record is no JSON"):
+        json_line(_record(b"text"))
+    assert json.loads(envelope(_record(b"text")))["value"] == "text"
+    assert json.loads(envelope(_record(b"\xff")))["value_base64"] == "/w=="
+
+
+def test_a_template_has_the_parts_of_a_record() -> None:
+    render = template("%j %o-%e %%\\t%v\\\\\\n")
+
+    assert render(_record(b"xyz")) == b"a/b 5-9 %\txyz\\\n"
+
+
+@pytest.mark.parametrize("text", ["%x", "%", "\\q", "a\\"])
+def test_a_template_with_another_escape_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="no escape"):
+        template(text)
+
+
+def test_hexadecimal_rows_tell_their_offset() -> None:
+    assert hex_dump(b"0123456789abcdef\n", 32).decode() == (
+        "0000000000000020  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|\n"
+        "0000000000000030  0a                                               |.|\n"
+    )

@@ -1,0 +1,271 @@
+"""Reading several journals into one stream. The brokers are scripts of chunks."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from gazette_py.cli.errors import CommandError
+from gazette_py.cli.reading import Reading, Sink, Start
+from gazette_py.cli.record_formats import envelope, hex_dump, raw
+from gazette_py.client.listing import ListedJournal
+from gazette_py.errors import JournalNotFoundError, OffsetJumpError
+from gazette_py.protocol.enums import SuspendLevel
+from gazette_py.protocol.fragment import Fragment
+from gazette_py.protocol.journal import JournalSpec, Suspend
+from gazette_py.protocol.labels import LabelSelector
+from gazette_py.protocol.route import Route
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Content, and the end of the fragment it is of; a jump before it if it begins later."""
+
+    data: bytes
+    fragment_end: int
+    begin: int | None = None
+
+
+class ScriptedReader:
+    """Gives the chunks of a script, letting other tasks run between them."""
+
+    def __init__(self, journal: str, offset: int, script: Sequence[Chunk | Exception]) -> None:
+        self.journal = journal
+        self.offset = offset
+        self.fragment: Fragment | None = None
+        self._script = list(script)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        pass
+
+    def __aiter__(self) -> "ScriptedReader":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await asyncio.sleep(0)
+        if not self._script:
+            raise StopAsyncIteration
+        step = self._script[0]
+        if isinstance(step, Exception):
+            raise step
+        if step.begin is not None and step.begin > self.offset:
+            jump = OffsetJumpError(self.journal, self.offset, step.begin)
+            self.offset = step.begin
+            raise jump
+        self._script.pop(0)
+        self.offset += len(step.data)
+        self.fragment = Fragment(journal=self.journal, begin=0, end=step.fragment_end)
+        return step.data
+
+
+class ScriptedClient:
+    """Knows the content of journals, and what a watch will tell."""
+
+    def __init__(
+        self,
+        scripts: dict[str, Sequence[Chunk | Exception]],
+        snapshots: Sequence[Sequence[ListedJournal]] = (),
+    ) -> None:
+        self._scripts = scripts
+        self._snapshots = snapshots
+        self.reads: list[tuple[str, int]] = []
+
+    def read(
+        self, journal: str, *, offset: int, block: bool, begin_mod_time: int
+    ) -> ScriptedReader:
+        self.reads.append((journal, offset))
+        return ScriptedReader(journal, offset, self._scripts[journal])
+
+    async def write_head(self, _journal: str) -> int:
+        return 100
+
+    async def watch(self, _selector: LabelSelector) -> AsyncGenerator[Any, None]:
+        for journals in self._snapshots:
+            yield _Snapshot(journals)
+            for _ in range(20):  # Let reads run to their ends.
+                await asyncio.sleep(0)
+
+
+@dataclass
+class _Snapshot:
+    journals: Sequence[ListedJournal]
+
+
+def _listed(name: str, level: SuspendLevel = SuspendLevel.NONE) -> ListedJournal:
+    spec = JournalSpec(name=name, suspend=Suspend(level))
+    return ListedJournal(spec=spec, mod_revision=1, create_revision=1, route=Route())
+
+
+async def _read(
+    client: ScriptedClient, tmp_path: Path, names: Sequence[str] = (), **options: Any
+) -> bytes:
+    """Run a reading of journals and return its output."""
+    sink = Sink(str(tmp_path / "out"))
+    reading = Reading(client=client, sink=sink, **({"start": Start()} | options))  # type: ignore[arg-type]
+    try:
+        await reading.run(LabelSelector(), [_listed(name) for name in names])
+    finally:
+        sink.close()
+    return (tmp_path / "out").read_bytes()
+
+
+async def test_journals_take_turns_between_fragments_only(tmp_path: Path) -> None:
+    client = ScriptedClient(
+        {
+            "a/a": [Chunk(b"A1", 6), Chunk(b"A2", 6), Chunk(b"A3", 6), Chunk(b"A4", 8)],
+            "b/b": [Chunk(b"B1", 4), Chunk(b"B2", 4), Chunk(b"B3", 8), Chunk(b"B4", 8)],
+        }
+    )
+
+    output = await _read(client, tmp_path, ["a/a", "b/b"])
+
+    for fragment in (b"A1A2A3", b"A4", b"B1B2", b"B3B4"):
+        assert fragment in output
+    assert len(output) == 16
+
+
+async def test_records_of_journals_are_written_whole(tmp_path: Path) -> None:
+    client = ScriptedClient(
+        {
+            "a/a": [Chunk(b'{"a"', 9), Chunk(b":1}\n1\n", 9)],
+            "b/b": [Chunk(b'{"b"', 9), Chunk(b":1}\n2\n", 9)],
+        }
+    )
+
+    output = await _read(client, tmp_path, ["a/a", "b/b"], format_record=envelope)
+
+    records = [json.loads(line) for line in output.splitlines()]
+    assert sorted((r["journal"], r["offset"], r["end"]) for r in records) == [
+        ("a/a", 0, 8),
+        ("a/a", 8, 10),
+        ("b/b", 0, 8),
+        ("b/b", 8, 10),
+    ]
+
+
+async def test_a_jump_drops_the_record_which_it_cut(tmp_path: Path) -> None:
+    client = ScriptedClient({"a/a": [Chunk(b"one\ntw", 6), Chunk(b"three\n", 26, begin=20)]})
+
+    output = await _read(client, tmp_path, ["a/a"], format_record=envelope)
+
+    assert [json.loads(line) for line in output.splitlines()] == [
+        {"journal": "a/a", "offset": 0, "end": 4, "value": "one"},
+        {"journal": "a/a", "offset": 20, "end": 26, "value": "three"},
+    ]
+
+
+async def test_it_ends_after_as_many_records_as_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "at.json"
+    client = ScriptedClient({"a/a": [Chunk(b"1\n2\n3\n4\n", 8)]})
+
+    output = await _read(
+        client, tmp_path, ["a/a"], format_record=raw, count_max=3, offsets_path=path
+    )
+
+    assert output == b"1\n2\n3\n"
+    assert json.loads(path.read_text()) == {"a/a": 6}
+
+
+async def test_the_offset_of_a_torn_record_is_its_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "at.json"
+    client = ScriptedClient({"a/a": [Chunk(b"1\ntorn", 6)]})
+
+    await _read(client, tmp_path, ["a/a"], format_record=raw, offsets_path=path)
+
+    assert json.loads(path.read_text()) == {"a/a": 2}
+    assert "ends with 4 bytes of an incomplete record, at offset 2" in capsys.readouterr().err
+
+
+async def test_stored_offsets_win_over_the_start(tmp_path: Path) -> None:
+    client = ScriptedClient({"a/a": [], "b/b": []})
+
+    await _read(client, tmp_path, ["a/a", "b/b"], start=Start(offset=-1), offsets={"a/a": 7})
+
+    assert sorted(client.reads) == [("a/a", 7), ("b/b", -1)]
+
+
+@pytest.mark.parametrize(("back", "expected"), [(30, 70), (500, 0)])
+async def test_bytes_back_are_counted_from_the_write_head(
+    tmp_path: Path, back: int, expected: int
+) -> None:
+    client = ScriptedClient({"a/a": []})
+
+    await _read(client, tmp_path, ["a/a"], start=Start(bytes_back=back))
+
+    assert client.reads == [("a/a", expected)]
+
+
+async def test_journals_without_a_stored_offset_may_be_refused(tmp_path: Path) -> None:
+    client = ScriptedClient({"a/a": []})
+
+    with pytest.raises(CommandError, match="no offset of it is stored"):
+        await _read(client, tmp_path, ["a/a"], start=Start(must_be_stored=True))
+
+
+async def test_a_failure_is_raised_and_offsets_are_saved(tmp_path: Path) -> None:
+    path = tmp_path / "at.json"
+    failure = JournalNotFoundError("a/a", "JOURNAL_NOT_FOUND")
+    client = ScriptedClient({"a/a": [Chunk(b"12", 2), failure]})
+
+    with pytest.raises(JournalNotFoundError):
+        await _read(client, tmp_path, ["a/a"], offsets_path=path)
+
+    assert json.loads(path.read_text()) == {"a/a": 2}
+
+
+async def test_bytes_which_are_no_frames_are_refused_with_their_offset(tmp_path: Path) -> None:
+    client = ScriptedClient({"a/a": [Chunk(b"junk, not frames", 16)]})
+
+    with pytest.raises(CommandError) as caught:
+        await _read(
+            client, tmp_path, ["a/a"], start=Start(offset=5), framing="fixed", format_record=raw
+        )
+
+    assert caught.value.failure.what == "journal a/a at offset 5"
+    assert caught.value.failure.status == "DESYNC"
+
+
+async def test_chunks_are_dumped_at_their_offsets(tmp_path: Path) -> None:
+    client = ScriptedClient({"a/a": [Chunk(b"ab", 2), Chunk(b"c", 3)]})
+
+    output = await _read(client, tmp_path, ["a/a"], format_chunk=hex_dump)
+
+    offsets = [line.split()[0] for line in output.decode().splitlines()]
+    assert offsets == ["0000000000000000", "0000000000000002"]
+
+
+async def test_suspended_journals_are_left_out(tmp_path: Path) -> None:
+    client = ScriptedClient({"a/a": [Chunk(b"x", 1)]})
+    sink = Sink(str(tmp_path / "out"))
+    reading = Reading(client=client, sink=sink, start=Start())  # type: ignore[arg-type]
+
+    await reading.run(LabelSelector(), [_listed("a/a"), _listed("b/b", SuspendLevel.FULL)])
+    sink.close()
+
+    assert client.reads == [("a/a", 0)]
+
+
+async def test_following_begins_new_journals_and_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = _listed("a/a"), _listed("b/b")
+    deleted = JournalNotFoundError("b/b", "JOURNAL_NOT_FOUND")
+    client = ScriptedClient(
+        {"a/a": [Chunk(b"A", 1)], "b/b": [Chunk(b"B", 1), deleted]},
+        snapshots=[[], [a], [a, b], [b], [a, b]],
+    )
+
+    output = await _read(client, tmp_path, is_following=True)
+
+    assert client.reads == [("a/a", 0), ("b/b", 0), ("a/a", 1)]
+    assert sorted(output) == sorted(b"ABA")
+    assert capsys.readouterr().err == "No journal matches yet; waiting for one.\n"

@@ -1,0 +1,103 @@
+"""The journal of each record."""
+
+import base64
+
+import pytest
+
+from gazette_py.cli.errors import CommandError
+from gazette_py.cli.framing import FixedSplitter, LineSplitter
+from gazette_py.cli.routing import Router, resolve_pointer
+
+JOURNALS = ["a/0", "a/1", "a/2"]
+
+
+def _router(mapping: str, **options: object) -> Router:
+    options = {"splitter": LineSplitter(), "pick": lambda count: count - 1} | options
+    return Router(JOURNALS, mapping, **options)  # type: ignore[arg-type]
+
+
+def test_random_picks_a_journal_for_each_record() -> None:
+    assert _router("random").route(b"x\n") == "a/2"
+
+
+@pytest.mark.parametrize("mapping", ["modulo", "rendezvous"])
+def test_a_key_precedes_its_record_and_decides(mapping: str) -> None:
+    router = _router(mapping)
+
+    assert router.route(b"key\r\n") is None
+    assert router.has_key_only
+    first = router.route(b"record 1\n")
+    assert not router.has_key_only
+    assert router.route(b"key\n") is None
+    assert router.route(b"record 2\n") == first
+
+
+def test_direct_keys_are_names() -> None:
+    router = _router("direct")
+
+    for name in JOURNALS:
+        assert router.route(name.encode() + b"\n") is None
+        assert router.route(b"x\n") == name
+
+
+def test_direct_keys_which_name_nothing_are_refused() -> None:
+    router = _router("direct")
+    router.route(b"a/9\n")
+
+    with pytest.raises(CommandError) as caught:
+        router.route(b"x\n")
+    assert caught.value.failure.what == "key 'a/9'"
+
+
+def test_keys_in_base64() -> None:
+    router = _router("direct", is_base64=True)
+
+    router.route(base64.b64encode(b"a/1") + b"\n")
+
+    assert router.route(b"x\n") == "a/1"
+
+
+def test_keys_which_are_no_base64_are_refused() -> None:
+    with pytest.raises(CommandError, match="is no base64"):
+        _router("direct", is_base64=True).route(b"???\n")
+
+
+def test_fixed_keys_are_framed_too() -> None:
+    router = _router("direct", splitter=FixedSplitter())
+
+    router.route(bytes.fromhex("6633933603000000") + b"a/1")
+
+    assert router.route(bytes.fromhex("6633933600000000")) == "a/1"
+
+
+def test_keys_in_records_need_no_keys_before_them() -> None:
+    router = _router("direct", key_pointer="/to")
+
+    assert router.route(b'{"to": "a/1"}\n') == "a/1"
+    assert router.route(b'{"to": "a/0"}\n') == "a/0"
+
+
+@pytest.mark.parametrize("record", [b"no json\n", b'{"too": 1}\n', b"[]\n"])
+def test_records_without_a_key_are_refused(record: bytes) -> None:
+    with pytest.raises(CommandError) as caught:
+        _router("modulo", key_pointer="/to").route(record)
+    assert caught.value.failure.what == "record 1"
+
+
+@pytest.mark.parametrize(
+    ("pointer", "expected"),
+    [("", {"a": [1, {"b/c": 2}]}), ("/a/0", 1), ("/a/1/b~1c", 2)],
+)
+def test_pointers_lead_to_values(pointer: str, expected: object) -> None:
+    assert resolve_pointer({"a": [1, {"b/c": 2}]}, pointer) == expected
+
+
+@pytest.mark.parametrize("pointer", ["/b", "/a/9", "/a/x", "/a/0/z"])
+def test_pointers_may_lead_nowhere(pointer: str) -> None:
+    with pytest.raises(LookupError):
+        resolve_pointer({"a": [1]}, pointer)
+
+
+def test_a_pointer_begins_with_a_slash() -> None:
+    with pytest.raises(ValueError, match="begins with"):
+        resolve_pointer({}, "a")
