@@ -166,15 +166,22 @@ def _print_separated(items: Iterable[Item], columns: Sequence[Column], delimiter
 
 
 def print_rows(
-    items: Sequence[Item], columns: Sequence[Column], *, with_titles: bool = True
-) -> None:
-    """Print a table."""
+    items: Sequence[Item],
+    columns: Sequence[Column],
+    *,
+    with_titles: bool = True,
+    widths_min: Sequence[int] = (),
+) -> list[int]:
+    """Print a table, or more rows of one whose columns are so wide already; return the widths."""
     rows = [[column.title for column in columns]] if with_titles else []
     rows += [[column.show(column.value(item)) for column in columns] for item in items]
-    widths = [max(len(click.unstyle(cell)) for cell in cells) for cells in zip(*rows, strict=True)]
+    widths = list(widths_min) or [0] * len(columns)
+    for row in rows:
+        widths = [max(w, len(click.unstyle(cell))) for w, cell in zip(widths, row, strict=True)]
     for row in rows:
         padded = [
             cell + " " * (width - len(click.unstyle(cell)))
             for cell, width in zip(row, widths, strict=True)
         ]
         click.echo("  ".join(padded).rstrip())
+    return widths

@@ -11,6 +11,7 @@ from gazette_py.cli.changes import (
     Current,
     Planned,
     Revisions,
+    batches,
     check_unique,
     deletions,
     plan,
@@ -60,6 +61,7 @@ class _Apply:
     is_sure: bool
     is_dry: bool
     txn_size_max: int
+    is_atomic: bool
     wait_s: float | None
     items: list[dict[str, Any]] = field(default_factory=list)
 
@@ -67,6 +69,12 @@ class _Apply:
         """Plan against what there is, send, and wait if asked to."""
         async with broker.connect() as client:
             planned = await self._plan(client)
+            if self.is_atomic and len(batches(planned, _ATOMIC_SIZE_MAX)) > 1:
+                raise usage(
+                    "--atomic",
+                    f"one transaction takes {_ATOMIC_SIZE_MAX} changes, these are more",
+                    "Apply the journals in parts, or without --atomic.",
+                )
             check_conflicts(planned)
             if self.is_dry:
                 self.items += [item_of(change, change.current_revision) for change in planned]
@@ -278,12 +286,6 @@ def command(
         return
     revisions = Revisions(revision)
     _check_revisions(entries, revisions)
-    if atomic and len(entries) > _ATOMIC_SIZE_MAX:
-        raise usage(
-            "--atomic",
-            f"{len(entries)} changes are more than one transaction takes, {_ATOMIC_SIZE_MAX}",
-            "Apply the journals in parts, or without --atomic.",
-        )
     work = _Apply(
         entries=entries,
         revisions=revisions,
@@ -291,6 +293,7 @@ def command(
         prune=_selector(prune_selector),
         is_sure=yes,
         is_dry=dry_run == "server",
+        is_atomic=atomic,
         txn_size_max=_ATOMIC_SIZE_MAX if atomic else max_txn_size,
         wait_s=wait,
     )

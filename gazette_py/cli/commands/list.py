@@ -104,7 +104,7 @@ async def _watch(
     columns = output.chosen((_EVENT, *_columns(labels, with_heads=False)))
     is_json = output.effective_format == "jsonl"
     before: dict[str, dict[str, Any]] = {}
-    is_first = True
+    widths: list[int] = []
     async with broker.connect() as client:
         async for snapshot in client.watch(selection.label_selector()):
             now = {journal.spec.name: _item(journal) for journal in snapshot.journals}
@@ -113,8 +113,8 @@ async def _watch(
                 for item in changed:
                     print_json_line(item)
             else:
-                print_rows(changed, columns, with_titles=is_first)
-            before, is_first = now, False
+                widths = print_rows(changed, columns, with_titles=not widths, widths_min=widths)
+            before = now
 
 
 def _events(

@@ -52,7 +52,7 @@ class RecordingClient:
 
 
 def _appending(client: RecordingClient, told: list[dict[str, Any]]) -> Appending:
-    return Appending(client=client, timeout_s=30.0, tell=told.append)  # type: ignore[arg-type]
+    return Appending(client=client, timeout_s=30.0, tell=told.append)  # type: ignore[arg-type]  # It records.
 
 
 def _router(*journals: str, mapping: str = "direct") -> Router:

@@ -108,7 +108,7 @@ async def _read(
 ) -> bytes:
     """Run a reading of journals and return its output."""
     sink = Sink(str(tmp_path / "out"))
-    reading = Reading(client=client, sink=sink, **({"start": Start()} | options))  # type: ignore[arg-type]
+    reading = Reading(client=client, sink=sink, **({"start": Start()} | options))  # type: ignore[arg-type]  # It is scripted.
     try:
         await reading.run(LabelSelector(), [_listed(name) for name in names])
     finally:
@@ -246,7 +246,7 @@ async def test_chunks_are_dumped_at_their_offsets(tmp_path: Path) -> None:
 async def test_suspended_journals_are_left_out(tmp_path: Path) -> None:
     client = ScriptedClient({"a/a": [Chunk(b"x", 1)]})
     sink = Sink(str(tmp_path / "out"))
-    reading = Reading(client=client, sink=sink, start=Start())  # type: ignore[arg-type]
+    reading = Reading(client=client, sink=sink, start=Start())  # type: ignore[arg-type]  # It is scripted.
 
     await reading.run(LabelSelector(), [_listed("a/a"), _listed("b/b", SuspendLevel.FULL)])
     sink.close()

@@ -13,7 +13,7 @@ JOURNALS = ["a/0", "a/1", "a/2"]
 
 def _router(mapping: str, **options: object) -> Router:
     options = {"splitter": LineSplitter(), "pick": lambda count: count - 1} | options
-    return Router(JOURNALS, mapping, **options)  # type: ignore[arg-type]
+    return Router(JOURNALS, mapping, **options)  # type: ignore[arg-type]  # Options of the test.
 
 
 def test_random_picks_a_journal_for_each_record() -> None:
