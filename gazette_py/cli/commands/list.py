@@ -19,7 +19,7 @@ from gazette_py.cli.options import (
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output, print_json_line, print_rows
 from gazette_py.cli.tree import Entry, tree_of
-from gazette_py.cli.tree_yaml import spec_fields, write_tree
+from gazette_py.cli.tree_fields import spec_fields
 from gazette_py.protocol.enums import SuspendLevel
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def command(
     elif output.format == "proto":
         click.echo(wire.list_text(result), nl=False)
     elif output.format == "yaml" and not output.query:
+        from gazette_py.cli.tree_yaml import write_tree  # YAML, not for `--help`.
+
         entries = [Entry(spec=j.spec, revision=j.mod_revision) for j in result.journals]
         click.echo(write_tree(tree_of(entries)), nl=False)
     else:

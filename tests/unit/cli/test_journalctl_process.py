@@ -45,7 +45,7 @@ def test_it_is_silent_when_nobody_reads_its_output() -> None:
     os.close(read_fd)
 
     result = subprocess.run(
-        [*PROGRAM, "list", "--help"], stdout=write_fd, stderr=subprocess.PIPE, check=False
+        [*PROGRAM, "head", "--help"], stdout=write_fd, stderr=subprocess.PIPE, check=False
     )
 
     os.close(write_fd)
