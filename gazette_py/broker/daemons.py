@@ -8,12 +8,12 @@ Source: gazette/core broker/replica.go, fragmentRefreshDaemon and pulseDaemon.
 """
 
 from gazette_py.broker.append_run import AppendOutcome, AppendRun, NoContent, pulse_request
-from gazette_py.broker.fragment_refresh import list_fragments
 from gazette_py.broker.replica import Replica
 from gazette_py.broker.service import NS, Service
 from gazette_py.broker.token import Signal, wait_signal
 from gazette_py.errors import GazetteError
 from gazette_py.protocol.enums import AppendSuspend, Status
+from gazette_py.stores.fragments import list_fragments
 from gazette_py.telemetry.log import get_logger
 
 log = get_logger(__name__)

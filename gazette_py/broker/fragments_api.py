@@ -5,7 +5,6 @@ Source: gazette/core broker/fragments_api.go and fragment_store_health_api.go.
 
 from gazette_py.broker.proxy import peer_of, proxied
 from gazette_py.broker.service import NS, Service
-from gazette_py.broker.stored_fragment import stored_path
 from gazette_py.broker.token import Signal
 from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.core.resolver import ResolveOptions
@@ -14,6 +13,7 @@ from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
 from gazette_py.protocol.requests import validate_fragments_request, validate_health_request
+from gazette_py.stores.fragments import stored_path
 from gazette_py.stores.registry import HEALTH_PENDING
 
 PAGE_DEFAULT = 1000

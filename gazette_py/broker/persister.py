@@ -15,6 +15,7 @@ Source: gazette/core broker/fragment/persister.go and stores.go.
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import BinaryIO, Protocol
 
@@ -30,7 +31,6 @@ from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.path_template import PathTemplate, SpoolView
 from gazette_py.stores.base import Store
 from gazette_py.stores.registry import StoreRegistry
-from gazette_py.stores.threads import Threads
 from gazette_py.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -67,7 +67,7 @@ class Persister:
         stores: Where to.
         spools: Where compressed content is put on its way.
         spec_of: Returns the spec of a journal, None if it was deleted.
-        threads: Do the compression.
+        executor: Does the compression.
         clock: Times delays and retries.
         counters: Hear of outcomes.
         concurrency: Attempts at a time.
@@ -79,7 +79,7 @@ class Persister:
         stores: StoreRegistry,
         spools: SpoolDirectory,
         spec_of: Callable[[str], JournalSpec | None],
-        threads: Threads,
+        executor: Executor,
         clock: Clock,
         counters: PersistCounters,
         concurrency: int = 32,
@@ -87,7 +87,7 @@ class Persister:
         self._stores = stores
         self._spools = spools
         self._spec_of = spec_of
-        self._threads = threads
+        self._executor = executor
         self._clock = clock
         self._counters = counters
         self._slots = asyncio.Semaphore(concurrency)
@@ -178,7 +178,8 @@ class Persister:
             assert isinstance(spool.file, SpoolFile)
             file = spool.file
             if codec is not CompressionCodec.NONE:
-                file, length = await self._threads.run(lambda: self._compress(spool))
+                loop = asyncio.get_running_loop()
+                file, length = await loop.run_in_executor(self._executor, self._compress, spool)
             encoding = "gzip" if codec is CompressionCodec.GZIP_OFFLOAD_DECOMPRESSION else ""
 
             def open_content() -> BinaryIO:

@@ -18,13 +18,14 @@ import grpc.aio
 from gazette_py.broker.proxy import peer_of, proxied
 from gazette_py.broker.replica import Replica
 from gazette_py.broker.service import Service
-from gazette_py.broker.stored_fragment import StoredFragments, stored_path
+from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.core.fragment_index import Hit, IndexEntry, Miss
 from gazette_py.core.resolver import Resolution, ResolveOptions
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
 from gazette_py.protocol.requests import validate_read_request
+from gazette_py.stores.fragments import stored_path
 
 CHUNK_BYTES = 128 << 10
 """Content of one message: large enough that the cost of a message does not show."""

@@ -19,6 +19,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -45,7 +46,6 @@ from gazette_py.protocol.keys import validate_root
 from gazette_py.protocol.route import BrokerSpec, ProcessID, validate_broker_spec
 from gazette_py.rpc.server import listen, new_server
 from gazette_py.stores.registry import StoreRegistry
-from gazette_py.stores.threads import Threads
 from gazette_py.telemetry.log import get_logger
 from gazette_py.telemetry.metrics import Metrics
 
@@ -95,8 +95,8 @@ class _Process:
         config, clock, stack = self._config, self._clock, self._stack
         _raise_file_limit()
         self._spools = self._open_spools()
-        self._threads = Threads("spool", _THREADS_MAX)
-        stack.callback(self._threads.close)
+        self._executor = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="spool")
+        stack.callback(self._executor.shutdown, wait=False, cancel_futures=True)
         self._server = new_server(recv_bytes_max=config.max_grpc_recv_size)
         self._servicer = JournalServicer(self._metrics)
         protocol_pb2_grpc.add_JournalServicer_to_server(self._servicer, self._server)
@@ -122,7 +122,7 @@ class _Process:
             stores=self._stores,
             spools=self._spools,
             spec_of=lambda journal: self._service.spec_of(journal),
-            threads=self._threads,
+            executor=self._executor,
             clock=clock,
             counters=self._metrics,
             concurrency=config.persist_concurrency,
@@ -248,7 +248,7 @@ class _Process:
             tasks.start(self._mirror.run(), "mirror")
             tasks.start(self._allocate(), "allocator")
             tasks.start(self._fail_when_lost(), "lease")
-            self._servicer.start(self._service, StoredFragments(self._spools, self._threads))
+            self._servicer.start(self._service, StoredFragments(self._spools, self._executor))
             self._is_ready = True
             log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)
             if on_ready is not None:

@@ -11,36 +11,28 @@ Invariants:
 """
 
 import asyncio
-import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
 from contextlib import aclosing
-from functools import partial
 
 from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile
-from gazette_py.codecs import CodecError, decompressor
+from gazette_py.client.direct import read_fragment
 from gazette_py.core.fragment_index import IndexEntry
-from gazette_py.errors import CorruptFragmentError, RpcUnavailableError
-from gazette_py.protocol.fragment import Fragment, content_path
+from gazette_py.errors import RpcUnavailableError
 from gazette_py.stores.base import Store
-from gazette_py.stores.threads import Threads
+from gazette_py.stores.fragments import stored_path
 
 Key = tuple[str, int, int, bytes]
-
-
-def stored_path(entry: IndexEntry) -> str:
-    """Return the path of the object, as it was listed if that is not the canonical one."""
-    if entry.listed_name:
-        return f"{entry.fragment.journal}/{entry.listed_name}"
-    return content_path(entry.fragment)
 
 
 class StoredFragments:
     """Fetches fragments, and keeps copies of those read last."""
 
-    def __init__(self, spools: SpoolDirectory, threads: Threads, bytes_max: int = 1 << 30) -> None:
+    def __init__(
+        self, spools: SpoolDirectory, executor: Executor, bytes_max: int = 1 << 30
+    ) -> None:
         self._spools = spools
-        self._threads = threads
+        self._executor = executor
         self._bytes_max = bytes_max
         self._bytes = 0
         self._copies: OrderedDict[Key, tuple[SpoolFile, int]] = OrderedDict()
@@ -78,47 +70,15 @@ class StoredFragments:
             self._bytes -= dropped
 
     async def _fetch(self, entry: IndexEntry, store: Store) -> SpoolFile:
+        fragment = entry.fragment
+        stream = await store.get(stored_path(entry))
+        loop = asyncio.get_running_loop()
         try:
-            return await self._copy(entry.fragment, stored_path(entry), store)
+            copy, length = self._spools.open(fragment.journal, fragment.begin), 0
+            async with aclosing(read_fragment(fragment, stream, self._executor)) as pieces:
+                async for piece in pieces:
+                    await loop.run_in_executor(self._executor, copy.write, length, piece)
+                    length += len(piece)
         except OSError as exc:
             raise RpcUnavailableError("spool", "UNAVAILABLE", f"no room for a copy: {exc}") from exc
-
-    async def _copy(self, fragment: Fragment, path: str, store: Store) -> SpoolFile:
-        copy = self._spools.open(fragment.journal, fragment.begin)
-        summer, length = hashlib.sha1(usedforsecurity=False), 0
-        async with aclosing(_decoded(fragment, path, store, self._threads)) as pieces:
-            async for piece in pieces:
-                if length + len(piece) > fragment.length:
-                    raise _corrupt(fragment, path, f"more than {fragment.length} bytes")
-                await self._threads.run(partial(_take, copy, length, piece, summer))
-                length += len(piece)
-        if length != fragment.length:
-            raise _corrupt(fragment, path, f"{length} of {fragment.length} bytes")
-        if summer.digest() != fragment.sum:
-            raise _corrupt(fragment, path, f"SHA-1 {summer.hexdigest()}")
         return copy
-
-
-def _take(copy: SpoolFile, position: int, piece: bytes, summer: "hashlib._Hash") -> None:
-    copy.write(position, piece)
-    summer.update(piece)
-
-
-async def _decoded(
-    fragment: Fragment, path: str, store: Store, threads: Threads
-) -> AsyncGenerator[bytes, None]:
-    stored = await store.get(path)
-    decoder = decompressor(
-        fragment.compression_codec, is_still_gzip=stored.content_encoding == "gzip"
-    )
-    try:
-        async for chunk in stored.chunks:
-            if piece := await threads.run(partial(decoder.decompress, chunk)):
-                yield piece
-        decoder.finish()
-    except CodecError as exc:
-        raise _corrupt(fragment, path, str(exc)) from exc
-
-
-def _corrupt(fragment: Fragment, path: str, actual: str) -> CorruptFragmentError:
-    return CorruptFragmentError(fragment.journal, path, f"SHA-1 {fragment.sum.hex()}", actual)

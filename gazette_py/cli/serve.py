@@ -106,7 +106,12 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
 @_option("broker.host", default="", help="Advertised host; this machine's name if it is not given.")
 @_option("broker.port", default="", help="gRPC port, or unix:///path; a free one if not given.")
 @_option("broker.http-port", type=int, default=None, help="HTTP port; the one after the gRPC port.")
-@_option("broker.max-grpc-recv-size", callback=parsed_by(parse_size), default="4194304", help="Bytes of one message.")
+@_option(
+    "broker.max-grpc-recv-size",
+    callback=parsed_by(parse_size),
+    default="4194304",
+    help="Bytes of one message.",
+)
 @_option("broker.limit", type=int, default=1024, help="Journals assigned to this process at most.")
 @_option(
     "broker.file-root",
@@ -115,8 +120,18 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
     help="Directory which roots file:// stores.",
 )
 @_option("broker.file-only", is_flag=True, help="Every store is the file root. For tests.")
-@_option("broker.file-mode", callback=parsed_by(_permissions), default="0640", help="Permissions of stored files.")
-@_option("broker.max-append-rate", callback=parsed_by(parse_size), default="0", help="Bytes/s of each journal; 0: any.")
+@_option(
+    "broker.file-mode",
+    callback=parsed_by(_permissions),
+    default="0640",
+    help="Permissions of stored files.",
+)
+@_option(
+    "broker.max-append-rate",
+    callback=parsed_by(parse_size),
+    default="0",
+    help="Bytes/s of each journal; 0: any.",
+)
 @_option(
     "broker.min-append-rate",
     callback=parsed_by(parse_size),
@@ -124,7 +139,12 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
     help="Bytes/s which a client must sustain.",
 )
 @_option("broker.max-replication", type=int, default=9, help="Upper bound of replication.")
-@_option("broker.watch-delay", callback=parsed_by(_seconds), default="30ms", help="Batching of etcd events.")
+@_option(
+    "broker.watch-delay",
+    callback=parsed_by(_seconds),
+    default="30ms",
+    help="Batching of etcd events.",
+)
 @_option("broker.auto-suspend", is_flag=True, help="Suspend journals which are idle for long.")
 @_option(
     "broker.shutdown-timeout",
@@ -133,12 +153,22 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
     help="How long a stop waits for others to take over.",
 )
 @_option("broker.spool-dir", default="", help="Directory of open fragments; a temporary one.")
-@_option("broker.spool-max-bytes", callback=parsed_by(parse_size), default="0", help="Its size; 0: 90 % of free disk.")
+@_option(
+    "broker.spool-max-bytes",
+    callback=parsed_by(parse_size),
+    default="0",
+    help="Its size; 0: 90 % of free disk.",
+)
 @_option("broker.persist-concurrency", type=int, default=32, help="Uploads at a time.")
 @_unbuilt
 @_option("etcd.address", default="http://localhost:2379", help="URL of etcd.")
 @_option("etcd.prefix", default="/gazette/cluster", help="Root of the cluster's keys.")
-@_option("etcd.lease", callback=parsed_by(_seconds), default="20s", help="Time to live of our membership.")
+@_option(
+    "etcd.lease",
+    callback=parsed_by(_seconds),
+    default="20s",
+    help="Time to live of our membership.",
+)
 @_option("etcd.cert-file", default="", help="Client certificate.")
 @_option("etcd.cert-key-file", default="", help="Its key.")
 @_option("etcd.trusted-ca-file", default="", help="Authority which signed etcd's certificate.")

@@ -65,6 +65,7 @@ def connect(
 
     Args:
         address: http://, https:// or unix:// endpoint of any broker, or of a balancer before them.
+            Several, with commas between them, are tried in turn.
         zone: Where we are. Members of the zone are read from where there is a choice.
         cache_size: Journals whose routes are kept, so that calls reach their brokers directly and
             stored fragments are fetched from the store. 0: brokers proxy all of it, which is right
@@ -78,7 +79,8 @@ def connect(
         ConfigError: The address is not an endpoint.
     """
     routes = RouteCache(cache_size, cache_ttl_s, clock)
-    dispatcher = Dispatcher(address, zone=zone, routes=routes, clock=clock)
+    addresses = [part.strip() for part in address.split(",")]
+    dispatcher = Dispatcher(addresses, zone=zone, routes=routes, clock=clock)
     return Client(dispatcher, timeout_s=timeout_s, file_root=file_root, clock=clock)
 
 
@@ -212,17 +214,27 @@ class Client:
             timeout_s=timeout_s,
         )
 
-    async def read_all(self, journal: str, begin: int, end: int) -> bytes:
+    async def read_all(self, journal: str, begin: int, end: int, *, block: bool = False) -> bytes:
         """Return exactly the bytes `[begin, end)`, held in memory.
+
+        Args:
+            journal: Its name.
+            begin: First offset.
+            end: Offset after the last.
+            block: Wait, within the client's timeout, for what is not there yet. A broker which
+                joined lately may not have listed the latest fragments of the store.
 
         Raises:
             OffsetJumpError: Content within is gone.
-            OffsetNotYetAvailableError: The write head lies before `end`.
+            OffsetNotYetAvailableError: The broker does not know of content up to `end`.
+            RpcDeadlineError: Nor did it in time.
             JournalError: Another status than OK.
         """
         if end <= begin:
             return b""
-        async with self.read(journal, offset=begin, end_offset=end) as reader:
+        timeout_s = self._timeout_s if block else None
+        reader = self.read(journal, offset=begin, end_offset=end, block=block, timeout_s=timeout_s)
+        async with reader:
             return b"".join([chunk async for chunk in reader])
 
     async def write_head(self, journal: str) -> int:

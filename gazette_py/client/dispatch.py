@@ -5,7 +5,7 @@ member of the journal's route, and reads ask not to be proxied: the client then 
 fragments from the object store itself.
 
 Invariants:
-    P1  A channel is closed only while no call uses it; the default one only by `close`.
+    P1  A channel is closed only while no call uses it; those of service addresses only by `close`.
     P2  The cache holds at most `size` routes, none older than its time to live.
 
 Units: seconds of the clock's monotonic time.
@@ -14,7 +14,7 @@ balancers of one's own, so the pick is done here, before the call.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -113,10 +113,19 @@ class Connection:
 
 
 class Dispatcher:
-    """Owns all channels of a client."""
+    """Owns all channels of a client.
 
-    def __init__(self, address: str, *, zone: str, routes: RouteCache, clock: Clock) -> None:
-        self._default = Connection(address, dial(address))
+    Args:
+        addresses: Service addresses. The first whose connection does not fail is used.
+        zone: Where we are.
+        routes: Cache of routes.
+        clock: Times the idleness of channels.
+    """
+
+    def __init__(
+        self, addresses: Sequence[str], *, zone: str, routes: RouteCache, clock: Clock
+    ) -> None:
+        self._services = [Connection(address, dial(address)) for address in addresses]
         self._zone = zone
         self._routes = routes
         self._clock = clock
@@ -156,24 +165,30 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Close every channel. Calls under way end."""
-        for connection in (self._default, *self._pool.values()):
+        for connection in (*self._services, *self._pool.values()):
             await connection.channel.close()
         self._pool.clear()
 
     def _choose(self, journal: str, *, needs_primary: bool) -> Connection:
         if not journal or not self.has_routes:
-            return self._default
+            return self._service()
         endpoint = pick(
             self._routes.get(journal),
             self._zone,
             needs_primary=needs_primary,
             rank_of=self._rank_of,
         )
-        if endpoint is None or endpoint == self._default.endpoint:
-            return self._default
+        if endpoint is None:
+            return self._service()
         if endpoint not in self._pool:
             self._pool[endpoint] = Connection(endpoint, dial(endpoint))
         return self._pool[endpoint]
+
+    def _service(self) -> Connection:
+        def is_failing(connection: Connection) -> bool:
+            return _RANKS[connection.channel.get_state()] < 0
+
+        return next((c for c in self._services if not is_failing(c)), self._services[0])
 
     async def _sweep(self) -> None:
         """Close the channels which are idle for long (P1)."""

@@ -126,7 +126,7 @@ class Reader:
         if self._stream is None:
             self._stream = self._call()
         try:
-            async with asyncio.timeout(None if self._request.block else self._timeout_s):
+            async with asyncio.timeout(self._timeout_s):
                 chunk = await anext(self._stream)
         except StopAsyncIteration:
             self._stream = None

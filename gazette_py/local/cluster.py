@@ -112,9 +112,9 @@ class LocalCluster:
         return [broker.endpoint for broker in self.brokers if broker.is_running]
 
     def connect(self, **options: object) -> Client:
-        """Return a client of the first broker which runs."""
+        """Return a client of the brokers which run."""
         file_root = str(self.file_root)
-        return connect(self.endpoints[0], file_root=file_root, **options)  # type: ignore[arg-type]  # As given.
+        return connect(",".join(self.endpoints), file_root=file_root, **options)  # type: ignore[arg-type]  # As given.
 
     async def _start(self) -> None:
         config = self.config

@@ -80,7 +80,7 @@ class ExactWriter:
             return False
         end = self.offset + len(content)
         if barrier.commit.end >= end:
-            found = await self._client.read_all(self.journal, self.offset, end)
+            found = await self._client.read_all(self.journal, self.offset, end, block=True)
             if found == content:
                 self.found_landed += 1
                 return True

@@ -11,7 +11,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-_TEXTS = frozenset({"carrier", "tailnum", "origin", "dest", "time_hour"})
+_TEXTS = ("carrier", "tailnum", "origin", "dest", "time_hour")
+_NUMBERS = [
+    "year",
+    "month",
+    "day",
+    "dep_time",
+    "sched_dep_time",
+    "dep_delay",
+    "arr_time",
+    "sched_arr_time",
+    "arr_delay",
+    "flight",
+    "air_time",
+    "distance",
+    "hour",
+    "minute",
+]
+
+COLUMNS = dict.fromkeys(_NUMBERS, False) | dict.fromkeys(_TEXTS, True)
+"""Names of columns, and whether each is text. The others are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +57,4 @@ def flights(rows_max: int = 0) -> Iterator[Flight]:
 def _value(name: str, value: str) -> str | int | None:
     if value in ("", "NA"):
         return None
-    return value if name in _TEXTS else int(value)
+    return value if COLUMNS[name] else int(value)

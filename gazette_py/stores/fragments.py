@@ -1,4 +1,4 @@
-"""Lists the fragments of a journal in its stores, for the index.
+"""Lists the fragments of a journal in its stores, for indexes and for readers of files.
 
 Names which are no fragments are skipped. Objects of another journal whose name continues ours
 (`a/b` and `a/b/c`) are its own: they are told from a path postfix by the key space.
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.errors import ValidationError
-from gazette_py.protocol.fragment import content_name, parse_content_name
+from gazette_py.protocol.fragment import content_name, content_path, parse_content_name
 from gazette_py.stores.base import ObjectInfo, Store
 from gazette_py.telemetry.log import get_logger
 
@@ -56,6 +56,13 @@ async def list_fragments(
                 first=skipped[:SKIPPED_LOGGED_MAX],
             )
     return entries
+
+
+def stored_path(entry: IndexEntry) -> str:
+    """Return the path of the object, as it was listed if that is not the canonical one."""
+    if entry.listed_name:
+        return f"{entry.fragment.journal}/{entry.listed_name}"
+    return content_path(entry.fragment)
 
 
 def _entry(journal: str, url: str, listed: ObjectInfo) -> IndexEntry:

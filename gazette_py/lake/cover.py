@@ -1,0 +1,60 @@
+"""Which fragment files to read, and from which byte on, so that every byte is read once.
+
+Fragments of a journal may overlap: after a change of its replicas, several uploaded what they had.
+For any offset all of them hold the same byte, and ends are ends of appends. Pure.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gazette_py.core.fragment_index import IndexEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Content of `file` from its byte `skip` on, before compression."""
+
+    file: IndexEntry
+    skip: int
+
+    @property
+    def begin(self) -> int:
+        """First offset."""
+        return self.file.begin + self.skip
+
+    @property
+    def end(self) -> int:
+        """Offset after the last."""
+        return self.file.end
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Offsets which no file holds."""
+
+    begin: int
+    end: int
+
+
+def cover(files: Iterable[IndexEntry], begin: int = 0) -> list[Slice | Gap]:
+    """Return slices and gaps from `begin` on, in order, each offset in one of them.
+
+    Of files which hold an offset the one which ends last is taken, so the fewest are.
+    """
+    waiting = sorted((file for file in files if file.end > begin), key=lambda f: (f.begin, -f.end))
+    covered: list[Slice | Gap] = []
+    best: IndexEntry | None = None
+    offset = begin
+    for file in waiting:
+        if file.begin > offset:
+            if best is not None:
+                covered.append(Slice(best, offset - best.begin))
+                offset, best = best.end, None
+            if file.begin > offset:
+                covered.append(Gap(offset, file.begin))
+                offset = file.begin
+        if file.end > (best.end if best is not None else offset):
+            best = file
+    if best is not None:
+        covered.append(Slice(best, offset - best.begin))
+    return covered

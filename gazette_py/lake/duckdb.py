@@ -1,0 +1,111 @@
+"""Journals of JSON lines as views of DuckDB, over their fragment files.
+
+Rows are told apart by where they lie, never by their values: equal rows which were appended twice
+are there twice.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from gazette_py.errors import OffsetJumpError, ValidationError
+from gazette_py.lake.cover import Gap, Slice, cover
+from gazette_py.lake.files import Lake
+
+
+class JsonLinesView:
+    """A view over the covering set of some journals, as of its making. Made by `create_view`.
+
+    Files which had to be copied are removed when it is closed.
+    """
+
+    def __init__(self, name: str, directory: "tempfile.TemporaryDirectory[str]") -> None:
+        self.name = name
+        self.paths: list[str] = []
+        self.parts: list[Slice] = []
+        self._directory = directory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove copied files. The view cannot be read any more."""
+        self._directory.cleanup()
+
+
+async def create_view(
+    connection: Any,
+    name: str,
+    lake: Lake,
+    journals: Sequence[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> JsonLinesView:
+    """Create a view of all stored rows.
+
+    Args:
+        connection: Of DuckDB.
+        name: Of the view; it replaces one of this name.
+        lake: Where the fragments are.
+        journals: Their names. Their path postfixes must have the same partitions.
+        columns: DuckDB types by name; None: found out from the content.
+
+    Raises:
+        OffsetJumpError: Content is missing from a journal.
+        ValidationError: There is no content.
+        StoreError: The store does not answer.
+    """
+    view = JsonLinesView(name, tempfile.TemporaryDirectory(prefix="gazette-py-lake-"))
+    try:
+        for journal in journals:
+            for part in cover(await lake.files(journal, journals)):
+                if isinstance(part, Gap):
+                    raise OffsetJumpError(journal, part.begin, part.end)
+                view.parts.append(part)
+                view.paths.append(
+                    await lake.path_for_others(part, Path(view._directory.name))  # noqa: SLF001  # Ours.
+                )
+        if not view.paths:
+            raise ValidationError("journals", f"nothing is stored of {', '.join(journals)}")
+        connection.execute(_statement(name, view, columns))
+    except BaseException:
+        view.close()
+        raise
+    return view
+
+
+def _statement(name: str, view: JsonLinesView, columns: Mapping[str, str] | None) -> str:
+    options = ["format = 'newline_delimited'"]
+    partitions = {_partition_names(part) for part in view.parts}
+    if len(partitions) == 1 and partitions != {()}:
+        options.append("hive_partitioning = true")
+    else:
+        options.append("hive_partitioning = false")
+    if columns is not None:
+        pairs = ", ".join(f"{_quoted(key)}: {_quoted(kind)}" for key, kind in columns.items())
+        options.append(f"columns = {{{pairs}}}")
+    paths = ", ".join(_quoted(path) for path in view.paths)
+    identifier = '"' + name.replace('"', '""') + '"'
+    return (
+        f"CREATE OR REPLACE TEMP VIEW {identifier} AS"
+        f" SELECT * FROM read_json([{paths}], {', '.join(options)})"
+    )
+
+
+def _partition_names(part: Slice) -> tuple[str, ...]:
+    elements = part.file.fragment.path_postfix.split("/")
+    return tuple(element.partition("=")[0] for element in elements if "=" in element)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
