@@ -30,6 +30,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header
+from gazette_py.rpc.errors import translate
 
 CHUNK_BYTES_MAX = 1 << 20
 
@@ -38,11 +39,7 @@ Content = bytes | bytearray | memoryview | Iterable[bytes] | AsyncIterable[bytes
 _RETRIED = (errors.NotPrimaryError, errors.NoPrimaryError, errors.InsufficientBrokersError)
 
 # The broker said no before it did anything.
-_CERTAIN_CODES = {
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.PERMISSION_DENIED,
-    grpc.StatusCode.UNIMPLEMENTED,
-}
+_CERTAIN_CODES = ("UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +111,10 @@ class Appender:
                 await self._send(call)
                 response: pb.AppendResponse = await call
             except grpc.aio.AioRpcError as exc:
-                if exc.code() is grpc.StatusCode.UNAVAILABLE:
+                error = translate(exc, broker.endpoint)
+                if isinstance(error, errors.RpcUnavailableError):
                     self._dispatcher.forget(journal)
-                raise self._failure(exc, broker.endpoint) from exc
+                raise self._failure(error) from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.
         self._is_committing = False
@@ -150,11 +148,10 @@ class Appender:
                 for chunk in _split(piece):
                     yield chunk
 
-    def _failure(self, exc: grpc.aio.AioRpcError, peer: str) -> errors.RpcError:
-        error = outcomes.rpc_error(exc, peer)
-        if not self._is_committing or exc.code() in _CERTAIN_CODES:
+    def _failure(self, error: errors.RpcError) -> errors.RpcError:
+        if not self._is_committing or error.code in _CERTAIN_CODES:
             return error
-        return errors.AppendOutcomeUnknownError(peer, error.code, error.detail)
+        return errors.AppendOutcomeUnknownError(error.peer, error.code, error.detail)
 
 
 _Call = grpc.aio.StreamUnaryCall[pb.AppendRequest, pb.AppendResponse]

@@ -26,6 +26,7 @@ from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector, LabelSet
+from gazette_py.rpc.errors import translate
 from gazette_py.stores.fetch import UrlFetcher
 
 _T = TypeVar("_T")
@@ -359,7 +360,7 @@ class Client:
                     raise errors.RpcUnavailableError(
                         broker.endpoint, "UNAVAILABLE", f"no connection in {self._timeout_s} s"
                     ) from exc
-                raise outcomes.rpc_error(exc, broker.endpoint) from exc
+                raise translate(exc, broker.endpoint) from exc
 
     async def _retrying(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Make a call which may be repeated until it is not told to come back, or time is over."""

@@ -21,6 +21,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
 from gazette_py.protocol.route import Header, Route
+from gazette_py.rpc.errors import translate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ async def list_once(dispatcher: Dispatcher, selector: LabelSelector) -> ListResu
         try:
             messages = [message async for message in call]
         except grpc.aio.AioRpcError as exc:
-            raise outcomes.rpc_error(exc, broker.endpoint) from exc
+            raise translate(exc, broker.endpoint) from exc
         finally:
             call.cancel()  # No effect on a call which has ended.
     if not messages:
@@ -105,7 +106,7 @@ async def _watched(
             async for messages in _cut(call):
                 yield messages
         except grpc.aio.AioRpcError as exc:
-            raise outcomes.rpc_error(exc, broker.endpoint) from exc
+            raise translate(exc, broker.endpoint) from exc
         finally:
             call.cancel()  # No effect on a call which has ended.
 

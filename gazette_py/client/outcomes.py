@@ -6,8 +6,6 @@ ever turned into the other.
 Source: gazette/core broker/client/appender.go and reader.go (mapStatus).
 """
 
-import grpc
-
 from gazette_py import errors
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
@@ -26,13 +24,6 @@ _BY_STATUS: dict[int, type[errors.JournalError]] = {
     Status.INDEX_HAS_GREATER_OFFSET: errors.IndexHasGreaterOffsetError,
     Status.SUSPENDED: errors.SuspendedError,
     Status.FRAGMENT_STORE_UNHEALTHY: errors.StoreUnhealthyError,
-}
-
-_BY_CODE: dict[grpc.StatusCode, type[errors.RpcError]] = {
-    grpc.StatusCode.UNAVAILABLE: errors.RpcUnavailableError,
-    grpc.StatusCode.UNAUTHENTICATED: errors.RpcUnauthenticatedError,
-    grpc.StatusCode.PERMISSION_DENIED: errors.RpcUnauthenticatedError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: errors.RpcDeadlineError,
 }
 
 
@@ -64,12 +55,6 @@ def raise_for_read(response: pb.ReadResponse, journal: str) -> None:
             journal, response.offset, response.write_head, _header(header)
         )
     raise_for_status(response.status, journal, header=header)
-
-
-def rpc_error(exc: grpc.aio.AioRpcError, peer: str) -> errors.RpcError:
-    """Return the error of a call to `peer` (an endpoint) which failed."""
-    kind = _BY_CODE.get(exc.code(), errors.RpcError)
-    return kind(peer, exc.code().name, exc.details() or "")
 
 
 def status_name(status: int) -> str:

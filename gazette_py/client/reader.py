@@ -35,6 +35,7 @@ from gazette_py.clock import Clock
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.fragment import Fragment
+from gazette_py.rpc.errors import translate
 from gazette_py.stores.base import ObjectStream
 
 _NOT_FOUND_ATTEMPTS = 4
@@ -202,9 +203,10 @@ class Reader:
                     last = response
                     yield self._on_response(response)
             except grpc.aio.AioRpcError as exc:
-                if exc.code() is grpc.StatusCode.UNAVAILABLE:
+                error = translate(exc, broker.endpoint)
+                if isinstance(error, errors.RpcUnavailableError):
                     self._dispatcher.forget(self.journal)
-                raise outcomes.rpc_error(exc, broker.endpoint) from exc
+                raise error from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.
         if last is None:

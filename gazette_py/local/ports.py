@@ -1,18 +1,33 @@
-"""Free ports of the loopback interface."""
+"""Free ports of the loopback interface.
 
+They lie below the range from which the system takes ports of outgoing connections: else one of
+those could take a port between our look and its use.
+"""
+
+import os
+import secrets
 import socket
-from contextlib import ExitStack
 
 from gazette_py.errors import ConfigError
 
+_LOWEST, _HIGHEST = 10_000, 32_000
+
 
 def free_ports(count: int) -> list[int]:
-    """Return ports which are free now. Another process may still be faster to take one."""
-    with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(s.getsockname()[1]) for s in sockets]
+    """Return ports which are free now. Another process may still be faster to take one.
+
+    Raises:
+        ConfigError: There are not so many.
+    """
+    first = secrets.randbelow(_HIGHEST - _LOWEST)
+    found: list[int] = []
+    for step in range(_HIGHEST - _LOWEST):
+        port = _LOWEST + (first + step) % (_HIGHEST - _LOWEST)
+        if _why_taken(port) is None:
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ConfigError("--port", f"there are no {count} free ports on this machine")
 
 
 def check_free(port: int, option: str) -> None:
@@ -21,7 +36,14 @@ def check_free(port: int, option: str) -> None:
     Raises:
         ConfigError: It names `option`.
     """
+    reason = _why_taken(port)
+    if reason is not None:
+        raise ConfigError(option, f"port {port} cannot be used: {reason}")
+
+
+def _why_taken(port: int) -> str | None:
     try:
         socket.create_server(("", port)).close()
     except OSError as exc:
-        raise ConfigError(option, f"port {port} cannot be used: {exc.strerror}") from exc
+        return os.strerror(exc.errno or 0)
+    return None

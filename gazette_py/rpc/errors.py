@@ -18,14 +18,21 @@ from gazette_py.errors import (
 _BY_CODE: dict[grpc.StatusCode, type[RpcError]] = {
     grpc.StatusCode.UNAVAILABLE: RpcUnavailableError,
     grpc.StatusCode.UNAUTHENTICATED: RpcUnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: RpcUnauthenticatedError,
     grpc.StatusCode.DEADLINE_EXCEEDED: RpcDeadlineError,
 }
+
+_SEND_FAILED = "Internal error from Core"
+"""grpc.aio says so of a call which ended, for whatever cause, while it was sending. The cause itself
+is lost."""
 
 
 def translate(exc: grpc.aio.AioRpcError, peer: str) -> RpcError:
     """Return our error for a failed call to `peer`."""
-    code = exc.code()
-    return _BY_CODE.get(code, RpcError)(peer, code.name, exc.details() or "")
+    code, detail = exc.code(), exc.details() or ""
+    if code is grpc.StatusCode.INTERNAL and detail.startswith(_SEND_FAILED):
+        code, detail = grpc.StatusCode.UNAVAILABLE, "the call ended while a message was sent"
+    return _BY_CODE.get(code, RpcError)(peer, code.name, detail)
 
 
 def status_of(exc: GazetteError) -> tuple[grpc.StatusCode, str]:
