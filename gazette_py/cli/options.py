@@ -121,8 +121,8 @@ _BROKER_OPTIONS = (
         default="http://localhost:8080",
         show_default=True,
         envvar=["GAZETTE_BROKER_ADDRESS", "BROKER_ADDRESS"],
-        help="Any broker, or a balancer: http://, https:// or unix://. Several, with commas between,"
-        " are tried in turn. [$BROKER_ADDRESS]",
+        help="Any broker, or a balancer: http://, https:// or unix://. Several,"
+        " with commas between, are tried in turn. [$BROKER_ADDRESS]",
     ),
     click.option(
         "--zone",
