@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,14 +20,14 @@ _START_TIMEOUT_S = 20.0
 _VERSION = re.compile(r"etcd Version: (\d+)\.(\d+)\.(\d+)")
 
 
-async def find_etcd() -> str:
+def find_etcd() -> str:
     """Return the path of the newest etcd here.
 
     Raises:
         ConfigError: There is none.
     """
     candidates = [path for path in (shutil.which("etcd"), _packaged()) if path]
-    versions = {path: await _version(path) for path in candidates}
+    versions = {path: _version(path) for path in candidates}
     usable = {path: version for path, version in versions.items() if version is not None}
     if not usable:
         raise ConfigError(
@@ -46,18 +47,14 @@ def _packaged() -> str | None:
     return path if os.access(path, os.X_OK) else None
 
 
-async def _version(path: str) -> tuple[int, ...] | None:
+def _version(path: str) -> tuple[int, ...] | None:
     try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "--version",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        asked = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=10, check=False
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    output, _ = await process.communicate()
-    match = _VERSION.search(output.decode(errors="replace"))
+    match = _VERSION.search(asked.stdout)
     return tuple(int(part) for part in match.groups()) if match else None
 
 
@@ -67,7 +64,7 @@ async def start_etcd(data_dir: Path, log: Path, clock: Clock) -> tuple[ChildProc
     Raises:
         ConfigError: There is no etcd, or it does not start.
     """
-    path = await find_etcd()
+    path = await asyncio.to_thread(find_etcd)
     client_port, peer_port = free_ports(2)
     client, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
     process = await ChildProcess.start(

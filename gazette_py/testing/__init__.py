@@ -1,0 +1,1 @@
+"""Stand-ins for tests. Nothing outside of tests imports them."""
