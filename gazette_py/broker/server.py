@@ -38,7 +38,7 @@ from gazette_py.cluster.allocate import run_allocator
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.cluster.session import Session
 from gazette_py.core.flow_control import FlowControl
-from gazette_py.errors import ConfigError, EtcdLeaseLostError, ValidationError
+from gazette_py.errors import ConfigError, EtcdError, EtcdLeaseLostError, ValidationError
 from gazette_py.etcd.base import Etcd
 from gazette_py.etcd.client import connect
 from gazette_py.pb import protocol_pb2_grpc
@@ -53,6 +53,9 @@ log = get_logger(__name__)
 
 STOP_GRACE_S = 15.0
 """How long calls under way have to end, once the broker has stopped serving its replicas."""
+
+LEAVE_TIMEOUT_S = 3.0
+"""How long etcd has to revoke our lease."""
 
 _THREADS_MAX = 4
 """Threads which compress, decompress and hash."""
@@ -305,11 +308,11 @@ class _Process:
         finally:
             again.cancel()
             handed_off.cancel()
+        error = None
         if handed_off.done() and not handed_off.cancelled():
-            handed_off.result()
-        else:
-            left = len(self._service.local_replicas())
-            log.warning("broker_leaves_with_assignments", count=left)
+            error = handed_off.exception()
+        if left := len(self._service.local_replicas()):
+            log.warning("broker_leaves_with_assignments", count=left, err=str(error or ""))
 
     async def _hand_off(self) -> None:
         """Ask to be drained, and wait until we are, or until nobody is left to take over."""
@@ -332,13 +335,19 @@ class _Process:
         self._is_ready = False
         self._service.stopping.fire()
         await self._service.stop_local()
+        await self._leave()
+        await self._server.stop(STOP_GRACE_S)
+        await tasks.stop("mirror", "allocator", "lease")
+        await self._finish_persisting()
+        await tasks.stop_all()
+
+    async def _leave(self) -> None:
         try:
-            await self._session.revoke()
-        finally:
-            await self._server.stop(STOP_GRACE_S)
-            await tasks.stop("mirror", "allocator", "lease")
-            await self._finish_persisting()
-            await tasks.stop_all()
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._session.revoke()
+        except (EtcdError, TimeoutError) as exc:
+            # Our keys go when the lease expires. What we hold is persisted all the same.
+            log.warning("lease_not_revoked", err=str(exc) or "etcd did not answer")
 
     async def _finish_persisting(self) -> None:
         finishing = asyncio.create_task(self._persister.finish(), name="persist the rest")

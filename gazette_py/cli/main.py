@@ -5,7 +5,6 @@ Commands are imported when they are called, so that `--help` answers at once.
 
 import sys
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -21,7 +20,7 @@ _COMMANDS = {
 
 
 class Root(click.Group):
-    """The group of all commands; errors of ours become one line and an exit code."""
+    """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return names in the order of help."""
@@ -39,18 +38,11 @@ class Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except errors.GazetteError as exc:
-            raise CommandError(failure_of(exc)) from exc
-
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gazette-py")
 def root() -> None:
-    """A Gazette-compatible journal broker over object storage.
+    r"""A Gazette-compatible journal broker over object storage.
 
     \b
     Examples:
@@ -61,8 +53,23 @@ def root() -> None:
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program. Errors of ours become one line and an exit code."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        root(prog_name="gazette-py")
-    except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        result = root.main(prog_name="gazette-py", standalone_mode=False)
+    except errors.GazetteError as exc:
+        failed = CommandError(failure_of(exc))
+        failed.show()
+        return failed.failure.code
+    except CommandError as exc:
+        exc.show()
+        return exc.failure.code
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return result if isinstance(result, int) else ExitCode.OK

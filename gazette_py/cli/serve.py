@@ -181,7 +181,7 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
 @_option("debug.private", is_flag=True, help="Diagnostics on --debug.port only.")
 @click.pass_context
 def command(ctx: click.Context, /, *, print_config: bool, **values: Any) -> None:
-    """Run one broker.
+    r"""Run one broker.
 
     It prints nothing but its log. SIGTERM hands its journals to other brokers and ends it; a second
     one does not wait for them.

@@ -25,10 +25,12 @@ from gazette_py.client import Client, connect
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.errors import (
     ConfigError,
+    EtcdError,
     GazetteError,
     IndexHasGreaterOffsetError,
     StoreUnhealthyError,
 )
+from gazette_py.etcd import client as etcd_client
 from gazette_py.local.etcd_process import start_etcd
 from gazette_py.local.ports import check_free, free_ports
 from gazette_py.local.process import ChildProcess
@@ -37,6 +39,7 @@ from gazette_py.stores.registry import HEALTH_PENDING, StoreRegistry
 _START_TIMEOUT_S = 40.0
 _ETCD_STOP_TIMEOUT_S = 5.0
 _STORE_CHECK_TIMEOUT_S = 20.0
+_ETCD_CHECK_TIMEOUT_S = 3.0
 _RESUME_TIMEOUT_S = 60.0
 FILE_STORE = "file:///"
 
@@ -121,16 +124,21 @@ class LocalCluster:
         self._take_data_dir()
         ports = self._ports()
         await self._check_store()
-        if not self.etcd_url:
+        if self.etcd_url:
+            await self._check_etcd()
+        else:
             self._etcd, self.etcd_url = await start_etcd(
                 config.data_dir / "etcd", self._log("etcd"), self._clock
             )
         for index in range(config.brokers):
             zone = config.zones[index % len(config.zones)]
             self.brokers.append(LocalBroker(index, zone, *ports[2 * index : 2 * index + 2]))
-        async with asyncio.TaskGroup() as group:
-            for broker in self.brokers:
-                group.create_task(self.start_broker(broker))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for broker in self.brokers:
+                    group.create_task(self.start_broker(broker))
+        except* ConfigError as failed:
+            raise failed.exceptions[0] from failed
         await self._resume()
         self._write_example()
 
@@ -194,6 +202,13 @@ class LocalCluster:
             running.cancel()
             await asyncio.wait([running])
             await registry.close()
+
+    async def _check_etcd(self) -> None:
+        try:
+            etcd = await etcd_client.connect(self.etcd_url, timeout_s=_ETCD_CHECK_TIMEOUT_S)
+        except EtcdError as exc:
+            raise ConfigError("--etcd", f"{self.etcd_url} cannot be used: {exc}") from exc
+        await etcd.close()
 
     async def start_broker(self, broker: LocalBroker) -> None:
         """Start a broker, also one which was killed, and wait until it serves.
