@@ -147,13 +147,23 @@ class Replica:
         if deeds:
             self._announce_index()
 
-    def apply_replicated(self, spool: Spool, proposal: Fragment, registers: LabelSet) -> bool:
-        """Apply a primary's proposal to the spool. Return whether it was accepted."""
+    def apply_replicated(
+        self, spool: Spool, proposal: Fragment, registers: LabelSet, *, is_sole: bool = False
+    ) -> bool:
+        """Apply a primary's proposal to the spool. Return whether it was accepted.
+
+        Args:
+            spool: Ours, held by the caller.
+            proposal: The fragment to arrive at.
+            registers: The registers to arrive at.
+            is_sole: We may be the only one who has the end of the fragment: nobody else will store
+                it, so it is stored at once if this closes it.
+        """
         delta = spool.delta
         result = spool.apply_proposal(proposal, registers, self._clock.now())
         if result.completed is not None:
             self.counters.on_complete()
-            self._persister.persist_soon(result.completed, is_primary=False)
+            self._persister.persist_soon(result.completed, is_primary=is_sole)
         if result.committed is not None:
             assert spool.file is not None
             self.counters.on_commit(delta)

@@ -79,9 +79,12 @@ async def _follow(
     context: Context,
 ) -> None:
     header: pb.Header | None = convert.header_to_pb(resolution.header)
+    is_ahead = False  # Of the primary, by what the last of its predecessors sent us.
     while True:
         if message.HasField("proposal"):
-            reply = _apply_proposal(replica, spool, message)
+            is_ahead = is_ahead or message.proposal.end < spool.fragment.end
+            reply = _apply_proposal(replica, spool, message, is_ahead=is_ahead)
+            is_ahead = is_ahead and reply.status != pb.OK
             if message.acknowledge:
                 if header is not None:
                     reply.header.CopyFrom(header)
@@ -100,7 +103,7 @@ async def _follow(
 
 
 def _apply_proposal(
-    replica: Replica, spool: Spool, message: pb.ReplicateRequest
+    replica: Replica, spool: Spool, message: pb.ReplicateRequest, *, is_ahead: bool
 ) -> pb.ReplicateResponse:
     proposal = convert.fragment_from_pb(message.proposal)
     registers = convert.labels_from_pb(message.registers)
@@ -108,7 +111,7 @@ def _apply_proposal(
         raise ValidationError(
             "Proposal.Journal", f"must be {replica.journal} on this stream (is {proposal.journal})"
         )
-    if replica.apply_replicated(spool, proposal, registers):
+    if replica.apply_replicated(spool, proposal, registers, is_sole=is_ahead):
         return pb.ReplicateResponse(status=pb.OK)
     return pb.ReplicateResponse(
         status=pb.PROPOSAL_MISMATCH,

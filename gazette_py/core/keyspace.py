@@ -272,7 +272,7 @@ class KeySpace:
                     self._put_assignment(key, kv)
                     delta.journals.add(key.journal)
                 case None:
-                    pass
+                    return
         except (DecodeError, ValidationError, ValueError):
             return  # KS2. Whoever wrote it sees that nothing follows.
 
@@ -335,7 +335,7 @@ class KeySpace:
             case AssignmentKey(journal, member):
                 self._delete_assignment(journal, member, raw, delta)
             case None:
-                pass
+                return
 
     def _delete_assignment(self, journal: str, member: ProcessID, raw: bytes, delta: Delta) -> None:
         keyed = self._assignments.get(journal, {})

@@ -19,7 +19,10 @@ _ZERO: Final = JournalSpec()
 def union_specs(left: JournalSpec, right: JournalSpec) -> JournalSpec:
     """Return left's fields, and right's where left has none."""
     return _combine(
-        left, right, lambda a, b, zero: b if a == zero else a, labels.union(left.labels, right.labels)
+        left,
+        right,
+        lambda a, b, zero: b if a == zero else a,
+        labels.union(left.labels, right.labels),
     )
 
 
@@ -56,9 +59,5 @@ def _combine(
         }
 
     of_fragment = tuple(field.name for field in fields(FragmentSpec))
-    fragment = FragmentSpec(
-        **chosen(left.fragment, right.fragment, _ZERO.fragment, of_fragment)
-    )
-    return replace(
-        left, labels=combined, fragment=fragment, **chosen(left, right, _ZERO, _PLAIN)
-    )
+    fragment = FragmentSpec(**chosen(left.fragment, right.fragment, _ZERO.fragment, of_fragment))
+    return replace(left, labels=combined, fragment=fragment, **chosen(left, right, _ZERO, _PLAIN))

@@ -1,8 +1,7 @@
 """What the primary holds back until its peers have acknowledged it."""
 
-from gazette_py.core.spool import CompletedSpool
-
 from gazette_py.core.settlement import Committed, Completed, Settlement
+from gazette_py.core.spool import CompletedSpool
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 
