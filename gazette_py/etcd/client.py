@@ -5,10 +5,11 @@ Invariants:
     EC2  A watch delivers whole revisions, each once, in order, whatever happens to its stream.
     EC3  Progress is delivered after every event up to its revision. Servers before 3.4.25 and 3.5.8
          may break this rarely; who waits for a revision then looks a moment too early.
+    EC4  Who is cancelled here was cancelled by its owner: `close` is an error to those who wait.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -16,41 +17,38 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from gazette_py.clock import SYSTEM, Clock
-from gazette_py.errors import (
-    EtcdCompactedError,
-    EtcdError,
-    EtcdLeaseLostError,
-    EtcdUnavailableError,
-)
-from gazette_py.etcd import wire
+from gazette_py.errors import EtcdLeaseLostError, EtcdUnavailableError
+from gazette_py.etcd import messages, wire
 from gazette_py.etcd.base import (
     Compare,
     Etcd,
-    Event,
     KeyValue,
     LeaseKeeper,
     Op,
-    Put,
     RangeResult,
     ResponseHeader,
-    Target,
     TxnResult,
     WatchBatch,
 )
 from gazette_py.etcd.lease import ThreadLeaseKeeper
+from gazette_py.etcd.watch import WatchInterruptedError, WatchStream
 from gazette_py.pb import etcd_pb2 as pb
+from gazette_py.telemetry.log import get_logger
+
+log = get_logger(__name__)
 
 M = TypeVar("M", bound=Message)
 
 _PAGE_KEYS: Final = 2000
 _CALL_TIMEOUT_S: Final = 10.0
 _WATCH_BACKOFF_S: Final = (0.0, 0.0, 0.005, 2.0, 3.0, 4.0, 5.0)
-_COMPARED_FIELDS: Final = {
-    Target.VERSION: "version",
-    Target.CREATE: "create_revision",
-    Target.MOD: "mod_revision",
-    Target.LEASE: "lease",
-}
+_FINAL_CODES: Final = (
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
+"""Of a watch's stream: another one would end alike."""
 
 
 async def connect(
@@ -104,32 +102,24 @@ class EtcdClient(Etcd):
         self._access = access
         self._timeout_s = timeout_s
         self._clock = clock
-        self._channels = [self._open(target, is_tls) for target, is_tls in access.targets()]
+        targets = access.targets()
+        credentials = access.credentials() if any(is_tls for _, is_tls in targets) else None
+        self._channels = [_open(target, credentials if tls else None) for target, tls in targets]
         self._current = 0
         self._token = ""
-        self._watches: set[_WatchStream] = set()
+        self._watches: set[WatchStream] = set()
         self._granted_at: dict[int, float] = {}  # Monotonic, by lease.
-
-    def _open(self, target: str, is_tls: bool) -> grpc.aio.Channel:
-        if is_tls:
-            credentials = self._access.credentials()
-            return grpc.aio.secure_channel(target, credentials, options=wire.CHANNEL_OPTIONS)
-        return grpc.aio.insecure_channel(target, options=wire.CHANNEL_OPTIONS)
-
-    @property
-    def _address(self) -> str:
-        return self._access.endpoints[self._current]
 
     async def range_prefix(self, prefix: bytes, revision: int = 0) -> RangeResult:
         """Return all keys which begin with `prefix`."""
-        key, end = prefix, _prefix_end(prefix)
+        key, end = messages.key_range(prefix)
         kvs: list[KeyValue] = []
         header: ResponseHeader | None = None
         while True:
             request = pb.RangeRequest(key=key, range_end=end, limit=_PAGE_KEYS, revision=revision)
             page = await self._call(wire.RANGE, request, pb.RangeResponse)
-            kvs += [_kv(kv) for kv in page.kvs]
-            header = header or _header(page.header)
+            kvs += [messages.key_value(kv) for kv in page.kvs]
+            header = header or messages.header_of(page.header)
             revision = revision or page.header.revision  # All pages are of one revision.
             if not page.more:
                 return RangeResult(header, tuple(kvs))
@@ -140,13 +130,13 @@ class EtcdClient(Etcd):
     ) -> TxnResult:
         """Apply `success` if all compares hold, else `failure`."""
         request = pb.TxnRequest(
-            compare=[_compare(compare) for compare in compares],
-            success=[_op(op) for op in success],
-            failure=[_op(op) for op in failure],
+            compare=[messages.compare_message(compare) for compare in compares],
+            success=[messages.op_message(op) for op in success],
+            failure=[messages.op_message(op) for op in failure],
         )
         is_read = not success and not failure
         response = await self._call(wire.TXN, request, pb.TxnResponse, may_repeat=is_read)
-        return TxnResult(response.succeeded, _header(response.header))
+        return TxnResult(response.succeeded, messages.header_of(response.header))
 
     async def grant_lease(self, ttl_s: int) -> int:
         """Return the ID of a new lease."""
@@ -169,18 +159,19 @@ class EtcdClient(Etcd):
 
     def keep_alive(self, lease: int, ttl_s: int) -> LeaseKeeper:
         """Start to refresh a lease in a thread of its own."""
-        granted_at = self._granted_at.pop(lease, self._clock.monotonic())
+        # Of a lease which we did not ask for we know nothing before the first answer.
+        granted_at = self._granted_at.pop(lease, self._clock.monotonic() - ttl_s)
         keeper = ThreadLeaseKeeper(self._access, lease, ttl_s, granted_at, self._clock)
         keeper.start()
         return keeper
 
     async def request_progress(self) -> None:
         """Ask for a progress notification on the open watches soon."""
-        for watch in list(self._watches):
-            await watch.request_progress()
+        for watch in self._watches:
+            watch.request_progress()
 
     async def close(self) -> None:
-        """Release the connections."""
+        """Release the connections. Calls and watches which are under way fail."""
         for channel in self._channels:
             await channel.close()
 
@@ -191,48 +182,56 @@ class EtcdClient(Etcd):
     ) -> M:
         tries = len(self._channels) if may_repeat else 1
         while True:
+            endpoint = self._current
             try:
-                return await self._call_with_token(method, request, kind)
+                return await self._call_with_token(endpoint, method, request, kind)
             except grpc.aio.AioRpcError as exc:
-                if exc.code() is grpc.StatusCode.NOT_FOUND and "lease" in (exc.details() or ""):
-                    raise EtcdLeaseLostError(str(exc.details())) from exc
-                error = wire.error_of(exc, self._address)
+                error = wire.error_of(exc, self._access.endpoints[endpoint])
                 if isinstance(error, EtcdUnavailableError):
-                    self._current = (self._current + 1) % len(self._channels)
+                    self._leave(endpoint)
                 tries -= 1
                 if not tries or not isinstance(error, EtcdUnavailableError):
                     raise error from exc
 
-    async def _call_with_token(self, method: str, request: Message, kind: type[M]) -> M:
+    def _leave(self, endpoint: int) -> None:
+        """Go on with the next endpoint, unless another call has left this one already."""
+        if self._current == endpoint:
+            self._current = (endpoint + 1) % len(self._channels)
+
+    async def _call_with_token(
+        self, endpoint: int, method: str, request: Message, kind: type[M]
+    ) -> M:
         if self._access.user and not self._token:
-            await self._authenticate()
+            await self._authenticate(endpoint)
         try:
-            return await self._call_once(method, request, kind)
+            return await self._call_once(endpoint, method, request, kind)
         except grpc.aio.AioRpcError as exc:
             if not (self._access.user and wire.is_stale_token(exc)):
                 raise
-        await self._authenticate()
-        return await self._call_once(method, request, kind)
+        await self._authenticate(endpoint)
+        return await self._call_once(endpoint, method, request, kind)
 
-    async def _call_once(self, method: str, request: Message, kind: type[M]) -> M:
-        call: Callable[..., Any] = self._channels[self._current].unary_unary(
+    async def _call_once(self, endpoint: int, method: str, request: Message, kind: type[M]) -> M:
+        call: Callable[..., Any] = self._channels[endpoint].unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
             response_deserializer=kind.FromString,
         )
-        response: M = await call(
-            request,
-            timeout=self._timeout_s,
-            metadata=wire.metadata(self._token),
-            # With one endpoint there is no other to try while it starts again.
-            wait_for_ready=len(self._channels) == 1,
-        )
+        with wire.closed_is_unavailable(self._access.endpoints[endpoint]):
+            response: M = await call(
+                request,
+                timeout=self._timeout_s,
+                metadata=wire.metadata(self._token),
+                # With one endpoint there is no other to try while it starts again.
+                wait_for_ready=len(self._channels) == 1,
+            )
         return response
 
-    async def _authenticate(self) -> None:
-        self._token = ""
+    async def _authenticate(self, endpoint: int) -> None:
         request = pb.AuthenticateRequest(name=self._access.user, password=self._access.password)
-        response = await self._call_once(wire.AUTHENTICATE, request, pb.AuthenticateResponse)
+        response = await self._call_once(
+            endpoint, wire.AUTHENTICATE, request, pb.AuthenticateResponse
+        )
         self._token = response.token
 
     # Watches.
@@ -243,154 +242,64 @@ class EtcdClient(Etcd):
 
     async def _watch(self, prefix: bytes, revision: int) -> AsyncGenerator[WatchBatch, None]:
         attempt = 0
+        confirmed = 0
         while True:
-            stream = _WatchStream(self._open_watch())
-            self._watches.add(stream)
+            endpoint = self._current
             try:
-                await stream.create(prefix, _prefix_end(prefix), revision)
-                async for batch in stream.batches():
-                    revision = _next_revision(batch, revision)
-                    attempt = 0
-                    yield batch
+                async with aclosing(self._watch_once(endpoint, prefix, revision)) as batches:
+                    async for batch in batches:
+                        attempt = 0
+                        if batch.events:
+                            revision = max(revision, batch.events[-1].kv.mod_revision + 1)
+                        else:
+                            # Old servers may send events after the progress which counts them
+                            # (EC3), but hardly after the next one.
+                            revision = max(revision, confirmed)
+                            confirmed = batch.header.revision + 1
+                        yield batch
             except grpc.aio.AioRpcError as exc:
-                await self._on_broken_watch(exc)
-            except _NoLeaderError:
-                pass
-            finally:
-                self._watches.discard(stream)
-                stream.close()
+                self._on_broken_watch(exc, endpoint)
+            except WatchInterruptedError as exc:
+                log.info("etcd_watch_interrupted", reason=str(exc))
+            self._leave(endpoint)
             await self._clock.sleep(_WATCH_BACKOFF_S[min(attempt, len(_WATCH_BACKOFF_S) - 1)])
             attempt += 1
 
-    def _open_watch(self) -> Any:
-        return self._channels[self._current].stream_stream(
+    async def _watch_once(
+        self, endpoint: int, prefix: bytes, revision: int
+    ) -> AsyncGenerator[WatchBatch, None]:
+        if self._access.user:
+            # Unused tokens expire after minutes, and of a stale one some servers only say that
+            # permission is denied.
+            await self._authenticate(endpoint)
+        address = self._access.endpoints[endpoint]
+        stream = WatchStream(self._open_watch(endpoint), address)
+        self._watches.add(stream)
+        try:
+            with wire.closed_is_unavailable(address):
+                async with aclosing(stream.batches(prefix, revision)) as batches:
+                    async for batch in batches:
+                        yield batch
+        finally:
+            self._watches.discard(stream)
+
+    def _open_watch(self, endpoint: int) -> Any:
+        call: Callable[..., Any] = self._channels[endpoint].stream_stream(
             wire.WATCH,
             request_serializer=pb.WatchRequest.SerializeToString,
             response_deserializer=pb.WatchResponse.FromString,
-        )(metadata=wire.metadata(self._token, {"hasleader": "true"}))
-
-    async def _on_broken_watch(self, exc: grpc.aio.AioRpcError) -> None:
-        """Prepare for another stream, or raise what no other stream would mend."""
-        if self._access.user and wire.is_stale_token(exc):
-            try:
-                await self._authenticate()
-            except grpc.aio.AioRpcError as refused:
-                raise wire.error_of(refused, self._address) from refused
-            return
-        if exc.code() in (
-            grpc.StatusCode.UNAUTHENTICATED,
-            grpc.StatusCode.PERMISSION_DENIED,
-            grpc.StatusCode.INVALID_ARGUMENT,
-        ):
-            raise wire.error_of(exc, self._address) from exc
-        self._current = (self._current + 1) % len(self._channels)
-
-
-class _NoLeaderError(Exception):
-    """The member has lost the cluster's leader."""
-
-
-class _WatchStream:
-    """One watch on one stream."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        self._is_created = False
-
-    async def create(self, key: bytes, end: bytes, revision: int) -> None:
-        """Ask for the watch."""
-        create = pb.WatchCreateRequest(
-            key=key, range_end=end, start_revision=revision, progress_notify=True, fragment=True
         )
-        await self._write(pb.WatchRequest(create_request=create))
+        return call(metadata=wire.metadata(self._token, {"hasleader": "true"}))
 
-    async def request_progress(self) -> None:
-        """Ask for progress, if there is a watch yet."""
-        if self._is_created:
-            request = pb.WatchRequest(progress_request=pb.WatchProgressRequest())
-            await self._write(request)
-
-    async def _write(self, request: pb.WatchRequest) -> None:
-        try:
-            await self._call.write(request)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # Reading tells why the stream has ended.
-
-    async def batches(self) -> AsyncGenerator[WatchBatch, None]:
-        """Yield batches until the stream ends, which is an error too."""
-        parts: list[Event] = []
-        async for response in self._call:
-            if response.canceled:
-                raise _canceled(response)
-            if response.created:
-                self._is_created = True
-                continue
-            parts += [
-                Event(_kv(event.kv), event.type == pb.Event.DELETE) for event in response.events
-            ]
-            if response.fragment:
-                continue  # More of the same revision follows.
-            yield WatchBatch(_header(response.header), tuple(parts))
-            parts = []
-
-    def close(self) -> None:
-        """End the stream."""
-        self._call.cancel()
+    def _on_broken_watch(self, exc: grpc.aio.AioRpcError, endpoint: int) -> None:
+        """Raise what no other stream would mend."""
+        is_stale = self._access.user and wire.is_stale_token(exc)
+        if exc.code() in _FINAL_CODES and not is_stale:
+            raise wire.error_of(exc, self._access.endpoints[endpoint]) from exc
+        log.info("etcd_watch_broken", code=exc.code().name, detail=exc.details())
 
 
-def _canceled(response: pb.WatchResponse) -> Exception:
-    if response.compact_revision:
-        return EtcdCompactedError(f"etcd: compacted up to revision {response.compact_revision}")
-    if "no leader" in response.cancel_reason:
-        return _NoLeaderError()
-    return EtcdError(f"etcd: watch refused: {response.cancel_reason}")
-
-
-def _next_revision(batch: WatchBatch, revision: int) -> int:
-    last = batch.events[-1].kv.mod_revision if batch.events else batch.header.revision
-    return max(revision, last + 1)
-
-
-def _prefix_end(prefix: bytes) -> bytes:
-    """Return the smallest key after all which begin with `prefix`."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else b"\0"
-
-
-def _header(message: pb.ResponseHeader) -> ResponseHeader:
-    return ResponseHeader(
-        cluster_id=message.cluster_id,
-        member_id=message.member_id,
-        revision=message.revision,
-        raft_term=message.raft_term,
-    )
-
-
-def _kv(message: pb.KeyValue) -> KeyValue:
-    return KeyValue(
-        key=message.key,
-        value=message.value,
-        create_revision=message.create_revision,
-        mod_revision=message.mod_revision,
-        version=message.version,
-        lease=message.lease,
-    )
-
-
-def _compare(compare: Compare) -> pb.Compare:
-    message = pb.Compare(
-        key=compare.key,
-        target=pb.Compare.CompareTarget.ValueType(compare.target.value),
-        result=pb.Compare.EQUAL,
-    )
-    setattr(message, _COMPARED_FIELDS[compare.target], compare.equals)
-    return message
-
-
-def _op(op: Op) -> pb.RequestOp:
-    if isinstance(op, Put):
-        put = pb.PutRequest(
-            key=op.key, value=op.value, lease=op.lease, ignore_lease=op.ignore_lease
-        )
-        return pb.RequestOp(request_put=put)
-    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=op.key))
+def _open(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    if credentials is not None:
+        return grpc.aio.secure_channel(target, credentials, options=wire.CHANNEL_OPTIONS)
+    return grpc.aio.insecure_channel(target, options=wire.CHANNEL_OPTIONS)

@@ -4,10 +4,12 @@ Invariants:
     LK1  `valid_until` is never later than the lease's end: it counts from when an answered refresh
          was sent.
     LK2  Once the lease is lost it stays lost.
+    LK3  If the thread ends without being told to, the lease counts as lost.
 """
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any, Final
 
 import grpc
@@ -45,7 +47,9 @@ class ThreadLeaseKeeper(LeaseKeeper):
         self._clock = clock
         self._valid_until = granted_at + ttl_s
         self._stopping = threading.Event()
+        self._pending: Any = None  # The call which the thread waits for.
         self._lost = asyncio.Event()
+        self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name=f"lease {lease:x}", daemon=True)
         self._token = ""
@@ -63,13 +67,30 @@ class ThreadLeaseKeeper(LeaseKeeper):
         await self._lost.wait()
 
     async def stop(self) -> None:
-        """Stop refreshing."""
+        """Stop refreshing, without waiting for etcd."""
         self._stopping.set()
-        await self._loop.run_in_executor(None, self._thread.join)
+        if (pending := self._pending) is not None:
+            pending.cancel()
+        await self._ended.wait()
+
+    def _end(self, *, is_lost: bool) -> None:
+        if is_lost:
+            self._lost.set()
+        self._ended.set()
 
     # In the thread.
 
     def _run(self) -> None:
+        try:
+            self._refresh_until_lost()
+        finally:
+            is_lost = not self._stopping.is_set()
+            if is_lost:
+                self._valid_until = 0.0
+            with suppress(RuntimeError):  # The loop is closed: nobody waits.
+                self._loop.call_soon_threadsafe(lambda: self._end(is_lost=is_lost))
+
+    def _refresh_until_lost(self) -> None:
         endpoint = 0
         targets = self._access.targets()
         while not self._stopping.is_set():
@@ -86,24 +107,28 @@ class ThreadLeaseKeeper(LeaseKeeper):
         while not self._stopping.is_set():
             try:
                 if not self._refresh(channel):
-                    self._lose()
                     return False
-            except (grpc.RpcError, _UnansweredError) as exc:
-                if self._clock.monotonic() >= self._valid_until:
-                    self._lose()
+            except (grpc.RpcError, grpc.FutureCancelledError, _UnansweredError) as exc:
+                if self._remaining() <= 0:
                     return False
                 if isinstance(exc, grpc.RpcError) and wire.is_stale_token(exc):
                     self._token = ""
-                self._stopping.wait(self._ttl_s / _RETRY_SHARE)
+                self._stopping.wait(min(self._ttl_s / _RETRY_SHARE, self._remaining()))
                 return True
             self._stopping.wait(self._ttl_s / 3)
         return False
 
+    def _remaining(self) -> float:
+        return self._valid_until - self._clock.monotonic()
+
+    def _timeout(self) -> float:
+        """Return how long to wait for etcd: when the lease ends, we say so."""
+        return max(min(self._ttl_s / 3, self._remaining()), self._ttl_s / _RETRY_SHARE)
+
     def _refresh(self, channel: grpc.Channel) -> bool:
         """Refresh once. Return False if the lease does not exist any more."""
-        timeout_s = self._ttl_s / 3
         if self._access.user and not self._token:
-            self._authenticate(channel, timeout_s)
+            self._authenticate(channel)
         call: Any = channel.stream_stream(
             wire.LEASE_KEEP_ALIVE,
             request_serializer=pb.LeaseKeepAliveRequest.SerializeToString,
@@ -112,9 +137,10 @@ class ThreadLeaseKeeper(LeaseKeeper):
         sent = self._clock.monotonic()
         responses = call(
             iter([pb.LeaseKeepAliveRequest(ID=self._lease)]),
-            timeout=timeout_s,
+            timeout=self._timeout(),
             metadata=wire.metadata(self._token),
         )
+        self._await(responses)
         response = next(responses, None)
         responses.cancel()
         if response is None:
@@ -125,22 +151,25 @@ class ThreadLeaseKeeper(LeaseKeeper):
         self._valid_until = sent + ttl_s
         return True
 
-    def _authenticate(self, channel: grpc.Channel, timeout_s: float) -> None:
+    def _authenticate(self, channel: grpc.Channel) -> None:
         call: Any = channel.unary_unary(
             wire.AUTHENTICATE,
             request_serializer=pb.AuthenticateRequest.SerializeToString,
             response_deserializer=pb.AuthenticateResponse.FromString,
         )
         request = pb.AuthenticateRequest(name=self._access.user, password=self._access.password)
-        self._token = str(call(request, timeout=timeout_s).token)
+        answer = call.future(request, timeout=self._timeout())
+        self._await(answer)
+        self._token = str(answer.result().token)
+
+    def _await(self, call: Any) -> None:
+        """Let `stop` cancel the call, also if it has been called just now."""
+        self._pending = call
+        if self._stopping.is_set():
+            call.cancel()
 
     def _open(self, target: str, is_tls: bool) -> grpc.Channel:
         if is_tls:
             credentials = self._access.credentials()
             return grpc.secure_channel(target, credentials, options=wire.CHANNEL_OPTIONS)
         return grpc.insecure_channel(target, options=wire.CHANNEL_OPTIONS)
-
-    def _lose(self) -> None:
-        self._valid_until = 0.0
-        if not self._stopping.is_set():
-            self._loop.call_soon_threadsafe(self._lost.set)

@@ -4,8 +4,10 @@ Method paths are written out, since the messages are of a proto package of our o
 registrations of etcd's packages in one process would be fatal.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from gazette_py.errors import (
     ConfigError,
     EtcdCompactedError,
     EtcdError,
+    EtcdLeaseLostError,
     EtcdUnavailableError,
 )
 
@@ -33,9 +36,10 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # A member whose machine has vanished is noticed.
+    # A member whose machine has vanished is noticed, also by a watch which was silent for long.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 
@@ -45,7 +49,7 @@ class Access:
 
     endpoints: tuple[str, ...]
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     cert_file: str = ""
     key_file: str = ""
     ca_file: str = ""
@@ -105,12 +109,34 @@ def error_of(exc: grpc.RpcError, address: str) -> EtcdError:
         return EtcdUnavailableError(text)
     if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in detail:
         return EtcdCompactedError(text)
+    if code is grpc.StatusCode.NOT_FOUND and "lease" in detail:
+        return EtcdLeaseLostError(text)
     return EtcdError(text)
 
 
 def is_stale_token(exc: grpc.RpcError) -> bool:
-    """Tell whether a new token may help."""
-    return exc.code() is grpc.StatusCode.UNAUTHENTICATED or "auth" in (exc.details() or "")
+    """Tell whether a new token may help. etcd has done nothing then."""
+    if exc.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        return "auth store is old" in (exc.details() or "")  # Users or roles have changed.
+    return exc.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@contextmanager
+def closed_is_unavailable(address: str) -> Iterator[None]:
+    """Turn the cancellation of a call by its closing channel into an error.
+
+    grpc.aio lets whoever awaits such a call look cancelled, though nobody has cancelled it.
+
+    Raises:
+        EtcdUnavailableError: The channel was closed.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise EtcdUnavailableError(f"etcd {address}: the client is closed") from exc
 
 
 def metadata(token: str, extra: Mapping[str, str] | None = None) -> tuple[tuple[str, str], ...]:

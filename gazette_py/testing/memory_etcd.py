@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from gazette_py.errors import EtcdCompactedError, EtcdError
+from gazette_py.errors import EtcdCompactedError, EtcdError, EtcdLeaseLostError
 from gazette_py.etcd.base import (
     Compare,
     Delete,
@@ -35,6 +35,7 @@ class _Server:
     revision: int = 1
     compacted: int = 0
     keys: dict[bytes, KeyValue] = field(default_factory=dict)
+    compacted_keys: dict[bytes, KeyValue] = field(default_factory=dict)  # As of `compacted`.
     history: list[Event] = field(default_factory=list)
     leases: dict[int, set[bytes]] = field(default_factory=dict)
     lease_count: int = 0
@@ -72,8 +73,10 @@ class MemoryEtcd(Etcd):
         server.wake()
 
     def compact(self, revision: int) -> None:
-        """Forget what was before a revision."""
+        """Forget what was before a revision. Watches which need it end."""
         server = self._server
+        assert server.compacted < revision <= server.revision, "etcd refuses it"
+        server.compacted_keys = self._keys_at(revision)
         server.compacted = revision
         server.history = [e for e in server.history if e.kv.mod_revision >= revision]
 
@@ -94,9 +97,13 @@ class MemoryEtcd(Etcd):
         self, compares: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ()
     ) -> TxnResult:
         """Apply `success` if all compares hold, else `failure`."""
+        if not all(each.key for each in (*compares, *success, *failure)):
+            raise EtcdError("etcdserver: key is not provided")
         if max(len(compares), len(success), len(failure)) > _OPS_MAX:
             raise EtcdError("etcdserver: too many operations in txn request")
         for ops in (success, failure):
+            if any(isinstance(op, Put) and op.ignore_lease and op.lease for op in ops):
+                raise EtcdError("etcdserver: lease is provided")
             puts = [op.key for op in ops if isinstance(op, Put)]
             if len(puts) != len(set(puts)) or set(puts) & {
                 op.key for op in ops if isinstance(op, Delete)
@@ -143,8 +150,8 @@ class MemoryEtcd(Etcd):
         )
 
     def _keys_at(self, revision: int) -> dict[bytes, KeyValue]:
-        """Return keys as they were. Their history must be whole: `compact` may have cut it."""
-        keys: dict[bytes, KeyValue] = {}
+        """Return keys as they were at a revision which is not compacted."""
+        keys = dict(self._server.compacted_keys)
         for event in self._server.history:
             if event.kv.mod_revision > revision:
                 break
@@ -171,7 +178,7 @@ class MemoryEtcd(Etcd):
                 if op.ignore_lease and op.key not in server.keys:
                     raise EtcdError("etcdserver: key not found")
                 if op.lease and op.lease not in server.leases:
-                    raise EtcdError("etcdserver: requested lease not found")
+                    raise EtcdLeaseLostError("etcdserver: requested lease not found")
         changes = [op for op in ops if isinstance(op, Put) or op.key in server.keys]
         if not changes:
             return
@@ -208,10 +215,11 @@ class MemoryEtcd(Etcd):
         if before.lease in server.leases:
             server.leases[before.lease].discard(key)
         gone = KeyValue(key=key, mod_revision=server.revision)
-        server.history.append(Event(replace(gone), is_delete=True))
+        server.history.append(Event(gone, is_delete=True))
 
     async def _watch(self, prefix: bytes, revision: int) -> AsyncGenerator[WatchBatch, None]:
         server = self._server
+        revision = revision or server.revision + 1
         told = server.progress
         while True:
             if revision < server.compacted:

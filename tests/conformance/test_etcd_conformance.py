@@ -1,15 +1,14 @@
 """What every implementation of `etcd.base.Etcd` does, a real etcd included."""
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
-from etcd_server import etcd
+from etcd_server import EtcdServer, etcd
 
-from gazette_py.errors import EtcdCompactedError, EtcdError, EtcdUnavailableError
+from gazette_py.errors import EtcdCompactedError, EtcdError, EtcdLeaseLostError
 from gazette_py.etcd.base import Compare, Delete, Etcd, Event, Put, Target, WatchBatch
 from gazette_py.etcd.client import connect
 from gazette_py.testing.memory_etcd import MemoryEtcd
@@ -17,29 +16,53 @@ from gazette_py.testing.memory_etcd import MemoryEtcd
 TIMEOUT_S = 20.0
 
 
+@dataclass
+class Subject:
+    """A client, and what an operator or time does to its etcd."""
+
+    client: Etcd
+    compact: Callable[[int], None]
+    let_expire: Callable[[int], None]
+
+
 @pytest.fixture(scope="module")
-def etcd_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with etcd(tmp_path_factory.mktemp("etcd")) as url:
-        yield url
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    with etcd(tmp_path_factory.mktemp("etcd")) as running:
+        yield running
 
 
 @pytest.fixture(params=["memory", "etcd"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Etcd]:
-    client: Etcd
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "memory":
-        client = MemoryEtcd()
-    else:
-        client = await connect(request.getfixturevalue("etcd_url"))
-    try:
-        yield client
-    finally:
-        await client.close()
+        memory = MemoryEtcd()
+        yield Subject(memory, memory.compact, memory.expire_lease)
+        return
+    running: EtcdServer = request.getfixturevalue("server")
+    client = await connect(running.url)
+
+    def compact(revision: int) -> None:
+        running.post("/v3/kv/compaction", {"revision": str(revision)})
+
+    # A lease of etcd expires by itself.
+    yield Subject(client, compact, lambda lease: None)
+    await client.close()
+
+
+@pytest.fixture
+def store(subject: Subject) -> Etcd:
+    return subject.client
 
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> bytes:
     """Return a prefix of the test's own."""
     return f"/{request.node.name}/".encode()
+
+
+def watching(store: Etcd, prefix: bytes, revision: int) -> "aclosing[AsyncGenerator[WatchBatch]]":
+    batches = store.watch_prefix(prefix, revision)
+    assert isinstance(batches, AsyncGenerator)
+    return aclosing(batches)
 
 
 async def put(store: Etcd, key: bytes, value: bytes = b"", **more: object) -> int:
@@ -55,6 +78,14 @@ async def take(batches: AsyncIterator[WatchBatch], count: int) -> list[Event]:
             events += (await anext(batches)).events
     assert len(events) == count
     return events
+
+
+async def next_events(batches: AsyncIterator[WatchBatch]) -> tuple[Event, ...]:
+    """Return the events of the next batch which has some."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not (batch := await anext(batches)).events:
+            pass
+    return batch.events
 
 
 async def test_a_range_has_keys_in_order_with_their_revisions(store: Etcd, prefix: bytes) -> None:
@@ -124,13 +155,49 @@ async def test_a_transaction_does_all_of_one_side(store: Etcd, prefix: bytes) ->
 async def test_what_a_transaction_may_not_hold(store: Etcd, prefix: bytes) -> None:
     with pytest.raises(EtcdError, match="duplicate key"):
         await store.txn([], [Put(prefix, b"1"), Put(prefix, b"2")])
+    with pytest.raises(EtcdError, match="duplicate key"):
+        await store.txn([], [Delete(prefix), Put(prefix, b"2")])
     with pytest.raises(EtcdError, match="too many operations"):
         await store.txn([], [Put(prefix + b"%d" % n, b"") for n in range(129)])
-    with pytest.raises(EtcdError, match="lease"):
+    with pytest.raises(EtcdError, match="too many operations"):
+        await store.txn([Compare(prefix, Target.MOD, 0)] * 129, [])
+    with pytest.raises(EtcdError, match="key is not provided"):
+        await store.txn([], [Put(b"", b"")])
+    with pytest.raises(EtcdError, match="lease is provided"):
+        await store.txn([], [Put(prefix, b"", lease=12345, ignore_lease=True)])
+    with pytest.raises(EtcdLeaseLostError, match="lease not found"):
         await store.txn([], [Put(prefix, b"", lease=12345)])
     with pytest.raises(EtcdError, match="key not found"):
         await store.txn([], [Put(prefix, b"", ignore_lease=True)])
     assert (await store.range_prefix(prefix)).kvs == ()
+
+
+async def test_a_transaction_with_one_bad_operation_does_nothing(
+    store: Etcd, prefix: bytes
+) -> None:
+    before = await put(store, prefix + b"a", b"1")
+    with pytest.raises(EtcdError, match="key not found"):
+        await store.txn(
+            [], [Put(prefix + b"a", b"2"), Put(prefix + b"missing", b"", ignore_lease=True)]
+        )
+    assert [(kv.key, kv.value) for kv in (await store.range_prefix(prefix)).kvs] == [
+        (prefix + b"a", b"1")
+    ]
+    assert (await store.txn([], [])).header.revision == before
+
+
+async def test_a_transaction_of_as_much_as_is_allowed(store: Etcd, prefix: bytes) -> None:
+    guards = [Compare(prefix + b"%03d" % n, Target.VERSION, 0) for n in range(128)]
+    puts = [Put(prefix + b"%03d" % n, b"") for n in range(128)]
+    assert (await store.txn(guards, puts)).succeeded
+    assert len((await store.range_prefix(prefix)).kvs) == 128
+
+
+async def test_deleting_what_is_missing_makes_no_revision(store: Etcd, prefix: bytes) -> None:
+    before = await put(store, prefix + b"a")
+    after = await store.txn([], [Delete(prefix + b"b"), Delete(prefix + b"b")])
+    assert after.succeeded
+    assert after.header.revision == before
 
 
 async def test_ignore_lease_keeps_the_lease_and_a_plain_put_drops_it(
@@ -152,7 +219,7 @@ async def test_keys_of_a_lease_go_in_one_revision(store: Etcd, prefix: bytes) ->
     revision = 0
     for n in range(3):
         revision = await put(store, prefix + b"%d" % n, b"", lease=lease)
-    async with aclosing(store.watch_prefix(prefix, revision + 1)) as batches:  # type: ignore[type-var]
+    async with watching(store, prefix, revision + 1) as batches:
         await store.revoke_lease(lease)
         events = await take(batches, 3)
     assert all(event.is_delete for event in events)
@@ -164,7 +231,7 @@ async def test_a_watch_begins_in_the_past_and_goes_on(store: Etcd, prefix: bytes
     first = await put(store, prefix + b"a", b"1")
     await put(store, prefix + b"a", b"2")
     await put(store, prefix[:-1] + b"~outside", b"")
-    async with aclosing(store.watch_prefix(prefix, first)) as batches:  # type: ignore[type-var]
+    async with watching(store, prefix, first) as batches:
         events = await take(batches, 2)
         assert [event.kv.value for event in events] == [b"1", b"2"]
         await store.txn([], [Put(prefix + b"b", b"3"), Delete(prefix + b"a")])
@@ -180,12 +247,10 @@ async def test_all_of_a_revision_comes_in_one_batch_however_large(
 ) -> None:
     revision = await put(store, prefix + b"begin")
     ops = [Put(prefix + b"%03d" % n, b"x" * 13_000) for n in range(100)]
-    async with aclosing(store.watch_prefix(prefix, revision + 1)) as batches:  # type: ignore[type-var]
+    async with watching(store, prefix, revision + 1) as batches:
         await store.txn([], ops)
-        async with asyncio.timeout(TIMEOUT_S):
-            while not (batch := await anext(batches)).events:
-                pass
-    assert [event.kv.key for event in batch.events] == [op.key for op in ops]
+        events = await next_events(batches)
+    assert [event.kv.key for event in events] == [op.key for op in ops]
 
 
 async def test_many_large_revisions_are_caught_up_with(store: Etcd, prefix: bytes) -> None:
@@ -193,128 +258,131 @@ async def test_many_large_revisions_are_caught_up_with(store: Etcd, prefix: byte
     for n in range(12):  # More than one message may hold.
         written = await put(store, prefix + b"%d" % n, b"x" * 1_000_000)
         revision = revision or written
-    async with aclosing(store.watch_prefix(prefix, revision)) as batches:  # type: ignore[type-var]
+    async with watching(store, prefix, revision) as batches:
         events = await take(batches, 12)
     assert [event.kv.key for event in events] == [prefix + b"%d" % n for n in range(12)]
 
 
+async def progress(batches: AsyncIterator[WatchBatch], revision: int) -> None:
+    """Return once the watch has told that there was nothing up to `revision`."""
+    while True:
+        batch = await anext(batches)
+        assert not batch.events
+        if batch.header.revision >= revision:
+            return
+
+
 async def test_progress_tells_that_nothing_more_came(store: Etcd, prefix: bytes) -> None:
     revision = await put(store, prefix + b"a")
-    async with aclosing(store.watch_prefix(prefix, revision)) as batches:  # type: ignore[type-var]
+    async with watching(store, prefix, revision) as batches:
         await take(batches, 1)
         outside = await put(store, b"/outside/" + prefix)
-
-        async def progress() -> int:
-            while True:
-                batch = await anext(batches)
-                assert not batch.events
-                if batch.header.revision >= outside:
-                    return batch.header.revision
-
-        waiting = asyncio.ensure_future(progress())
+        waiting = asyncio.ensure_future(progress(batches, outside))
         async with asyncio.timeout(TIMEOUT_S):
             while not waiting.done():
                 await store.request_progress()
                 await asyncio.wait([waiting], timeout=0.1)
-        assert waiting.result() >= outside
+        await waiting
 
 
-async def test_a_lease_which_is_gone_is_noticed(store: Etcd) -> None:
-    lease = await store.grant_lease(60)
-    keeper = store.keep_alive(lease, 60)
+async def test_a_watch_outlives_those_who_gave_up_waiting_for_its_progress(
+    store: Etcd, prefix: bytes
+) -> None:
+    revision = await put(store, prefix + b"a")
+    async with watching(store, prefix, revision) as batches:
+        await take(batches, 1)
+        waiting = asyncio.ensure_future(progress(batches, revision))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not waiting.done():
+                asked = [asyncio.ensure_future(store.request_progress()) for _ in range(3)]
+                await asyncio.wait([waiting], timeout=0)
+                asked[1].cancel()
+                await asyncio.wait(asked)
+        await waiting
+        await put(store, prefix + b"a", b"2")
+        assert [event.kv.value for event in await next_events(batches)] == [b"2"]
+
+
+async def test_keys_of_an_expired_lease_are_deleted(subject: Subject, prefix: bytes) -> None:
+    store = subject.client
+    lease = await store.grant_lease(1)
+    other = await store.grant_lease(60)
+    await put(store, prefix + b"other", b"", lease=other)
+    revision = await put(store, prefix + b"a", b"", lease=lease)
+    async with watching(store, prefix, revision + 1) as batches:
+        subject.let_expire(lease)
+        events = await take(batches, 1)
+    assert [(event.kv.key, event.is_delete) for event in events] == [(prefix + b"a", True)]
+    assert [kv.key for kv in (await store.range_prefix(prefix)).kvs] == [prefix + b"other"]
+    with pytest.raises(EtcdLeaseLostError):
+        await put(store, prefix + b"a", b"", lease=lease)
+    await store.revoke_lease(other)
+
+
+async def test_a_lease_which_is_revoked_is_noticed_by_its_keeper(store: Etcd) -> None:
+    lease = await store.grant_lease(3)
+    keeper = store.keep_alive(lease, 3)
+    waiting = asyncio.ensure_future(keeper.wait_lost())
     await store.revoke_lease(lease)
-    late = store.keep_alive(lease, 60)
     async with asyncio.timeout(TIMEOUT_S):
-        await late.wait_lost()
-    assert late.valid_until() == 0.0
+        await waiting
+    assert keeper.valid_until() == 0.0
     await keeper.stop()
-    await late.stop()
 
 
-async def test_compaction_of_memory() -> None:
-    store = MemoryEtcd()
-    first = await put(store, b"a", b"1")
-    second = await put(store, b"a", b"2")
-    store.compact(second)
-    with pytest.raises(EtcdCompactedError):
-        await store.range_prefix(b"a", first)
-    with pytest.raises(EtcdCompactedError):
-        await anext(store.watch_prefix(b"a", first))
-
-
-async def test_compaction_of_etcd(etcd_url: str) -> None:
-    store = await connect(etcd_url)
-    try:
-        first = await put(store, b"/compacted/a", b"1")
-        second = await put(store, b"/compacted/a", b"2")
-        _compact(etcd_url, second)
-        with pytest.raises(EtcdCompactedError):
-            await store.range_prefix(b"/compacted/", first)
-        batches = store.watch_prefix(b"/compacted/", first)
-        with pytest.raises(EtcdCompactedError):
-            await anext(batches)
-    finally:
-        await store.close()
-
-
-def _compact(url: str, revision: int) -> None:
-    """Compact by etcd's JSON gateway: brokers never do, so our client cannot."""
-    subprocess.run(
-        ["curl", "-sf", f"{url}/v3/kv/compaction", "-d", f'{{"revision": "{revision}"}}'],
-        check=True,
-        capture_output=True,
-    )
-
-
-async def test_a_lease_is_kept_alive_by_its_thread(etcd_url: str) -> None:
-    store = await connect(etcd_url)
-    try:
-        lease = await store.grant_lease(1)
-        await put(store, b"/kept", b"", lease=lease)
-        keeper = store.keep_alive(lease, 1)
-        before = keeper.valid_until()
-        await asyncio.sleep(2.5)
-        assert keeper.valid_until() > before + 1
-        assert (await store.range_prefix(b"/kept")).kvs
-        await keeper.stop()
-        await asyncio.sleep(3)
-        assert not (await store.range_prefix(b"/kept")).kvs
-    finally:
-        await store.close()
-
-
-async def test_an_etcd_which_ends_is_unavailable_and_its_lease_is_lost(tmp_path: Path) -> None:
-    with etcd(tmp_path) as url:
-        store = await connect(url, timeout_s=1.0)
-        lease = await store.grant_lease(1)
-        keeper = store.keep_alive(lease, 1)
-    with pytest.raises(EtcdUnavailableError, match="127.0.0.1"):
-        await store.range_prefix(b"a")
+async def test_a_keeper_of_a_lease_which_never_was_notices(store: Etcd) -> None:
+    keeper = store.keep_alive(12345, 60)
     async with asyncio.timeout(TIMEOUT_S):
         await keeper.wait_lost()
+    assert keeper.valid_until() == 0.0
     await keeper.stop()
-    await store.close()
 
 
-async def test_a_watch_survives_a_restart(tmp_path: Path) -> None:
-    with etcd(tmp_path) as url:
-        store = await connect(url)
-        batches = store.watch_prefix(b"/a", 1)
-        await put(store, b"/a", b"1")
-        await take(batches, 1)
-    port = url.rpartition(":")[2]
-    # Its data is gone with it: the new one counts revisions anew, far below where we were.
-    with etcd(tmp_path, f"--listen-client-urls=http://127.0.0.1:{port}"):
-        other = await connect(url)
-        for n in range(4):
-            await put(other, b"/a", b"%d" % n)
-        events = await take(batches, 1)
-        assert events[0].kv.mod_revision > 2
-        await other.close()
-    await batches.aclose()  # type: ignore[attr-defined]
-    await store.close()
+async def test_compaction_forgets_what_was_before_and_nothing_else(
+    subject: Subject, prefix: bytes
+) -> None:
+    store = subject.client
+    first = await put(store, prefix + b"a", b"1")
+    await put(store, prefix + b"b", b"1")
+    second = await put(store, prefix + b"a", b"2")
+    async with watching(store, prefix, first) as batches:
+        await take(batches, 3)
+        subject.compact(second)
+        with pytest.raises(EtcdCompactedError):
+            await store.range_prefix(prefix, first)
+        with pytest.raises(EtcdCompactedError):
+            async with watching(store, prefix, first) as late:
+                await anext(late)
+        found = await store.range_prefix(prefix, second)
+        assert [(kv.key, kv.value) for kv in found.kvs] == [
+            (prefix + b"a", b"2"),
+            (prefix + b"b", b"1"),
+        ]
+        third = await put(store, prefix + b"a", b"3")
+        assert [event.kv.mod_revision for event in await take(batches, 1)] == [third]
+    async with watching(store, prefix, second) as batches:
+        assert [event.kv.value for event in await take(batches, 2)] == [b"2", b"3"]
 
 
-async def test_an_address_which_nobody_listens_at() -> None:
-    with pytest.raises(EtcdUnavailableError, match="127.0.0.1:1"):
-        await connect("http://127.0.0.1:1", timeout_s=0.5)
+async def test_a_range_of_a_revision_to_come_is_refused(store: Etcd, prefix: bytes) -> None:
+    revision = await put(store, prefix)
+    with pytest.raises(EtcdError, match="future revision"):
+        await store.range_prefix(prefix, revision + 1000)
+
+
+async def test_a_range_and_a_watch_of_everything(store: Etcd, prefix: bytes) -> None:
+    revision = await put(store, prefix)
+    assert prefix in {kv.key for kv in (await store.range_prefix(b"")).kvs}
+    async with watching(store, b"", revision) as batches:
+        assert [event.kv.key for event in await take(batches, 1)] == [prefix]
+
+
+async def test_a_watch_from_no_revision_begins_now(store: Etcd, prefix: bytes) -> None:
+    await put(store, prefix + b"a", b"1")
+    async with watching(store, prefix, 0) as batches:
+        waiting = asyncio.ensure_future(next_events(batches))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not waiting.done():  # It begins some time after it was asked for.
+                await put(store, prefix + b"a", b"2")
+                await asyncio.wait([waiting], timeout=0.05)
+    assert {event.kv.value for event in waiting.result()} == {b"2"}
