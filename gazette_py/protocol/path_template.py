@@ -175,7 +175,8 @@ def _time(time: GoTime) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "Unix": time.unix,
         "UnixMilli": time.unix_ns // 1_000_000,
-        "UnixNano": time.unix_ns,
+        # Years before 1678 do not fit Go's number, which wraps: the zero time is one of them.
+        "UnixNano": (time.unix_ns + (1 << 63)) % (1 << 64) - (1 << 63),
         "Year": year,
         "Month": time.month,
         "Day": day,
@@ -187,7 +188,7 @@ def _time(time: GoTime) -> dict[str, Any]:
         "Weekday": time.weekday,
     }
     return {
-        **plain,
+        **{name: _Method(lambda value=value: value, 0) for name, value in plain.items()},
         "Format": _Method(time.format, 1),
         "UTC": _Method(lambda: _time(time), 0),
         _PRINTED: str(time),
@@ -210,6 +211,14 @@ def _kind(value: Any) -> type | None:
     return next((kind for kind in (bool, int, str) if isinstance(value, kind)), None)
 
 
+_KIND_NAMES: Final[dict[type | None, str]] = {
+    bool: "boolean",
+    int: "number",
+    str: "text",
+    None: "struct",
+}
+
+
 def _fail(reason: str) -> NoReturn:
     raise ValidationError("", reason)
 
@@ -229,13 +238,17 @@ def _index(text: Any, position: Any) -> int:
     content = text.encode()
     if not 0 <= position < len(content):
         _fail(f"index {position} is out of range of {text!r}")
-    return content[position]
+    return int(content[position])
 
 
-# Go counts on when a width is longer; it cannot matter in 512 bytes.
+# Longer widths are of no use in a path, and their padding would cost memory (P2).
 _VERB: Final = re.compile(
     r"%(?P<flags>[-+0 ]*)(?P<width>[0-9]{0,3})(?P<precision>\.[0-9]{1,3})?(?P<verb>.?)", re.DOTALL
 )
+
+
+# What Go quotes as it is.
+_PLAIN_TEXT: Final = re.compile(r"[ !#-\[\]-~]*")
 
 
 def _printf(layout: Any, *values: Any) -> str:
@@ -265,10 +278,14 @@ def _formatted(match: re.Match[str], value: Any) -> str:
     # Go would print the name of a named number in hexadecimal.
     if precision is None and is_number and (verb == "d" or (verb in ("x", "X") and not is_named)):
         return f"%{flags}{width}{verb}" % int(value)
+    if verb in ("d", "x", "X") and not is_number:
+        _fail(f"printf {match[0]} needs a number")
+    if match[0] == "%q" and _PLAIN_TEXT.fullmatch(_text(value)) and _kind(value) is str:
+        return f'"{value}"'
     is_text = _kind(value) is str or is_named or isinstance(value, dict)
     if flags.strip("-") == "" and ((verb == "s" and is_text) or (verb == "v" and not precision)):
         return f"%{flags}{width}{precision or ''}s" % _text(value)
-    _fail(f"printf {match[0]} of {_text(value)!r} is not supported")
+    _fail(f"printf {match[0]} is not supported for {_text(value)!r}")
 
 
 def _compare(
@@ -276,7 +293,7 @@ def _compare(
 ) -> Callable[[Any, Any], bool]:
     def call(left: Any, right: Any) -> bool:
         if _kind(left) is not _kind(right) or _kind(left) not in kinds:
-            _fail(f"{name} does not compare these values")
+            _fail(f"{name} of a {_KIND_NAMES[_kind(left)]} and a {_KIND_NAMES[_kind(right)]}")
         return test(left, right)
 
     return call
@@ -339,7 +356,7 @@ def _call(command: Command, dot: Any, piped: tuple[Any, ...]) -> Any:
 def _call_function(name: str, arguments: Iterable[Any], count: int) -> Any:
     function, least, most = _FUNCTIONS.get(name, (None, 1, 99))
     if not least <= count <= most:
-        _fail(f"{name} does not take {count} arguments")
+        _fail(f"{name} takes other than {count} arguments")
     if function is not None:
         return function(*arguments)
     value = None
@@ -369,9 +386,10 @@ def _walk(names: tuple[str, ...], dot: Any, arguments: tuple[Any, ...]) -> Any:
             _fail(f".{'.'.join(names[: position + 1])} does not exist")
         value = value[name]
         given = arguments if position == len(names) - 1 else ()
-        arity = value.arity if isinstance(value, _Method) else 0
-        if len(given) != arity or not all(type(argument) is str for argument in given):
-            _fail(f".{'.'.join(names)} does not take these arguments")
         if isinstance(value, _Method):
+            if len(given) != value.arity or not all(type(text) is str for text in given):
+                _fail(f".{'.'.join(names)} takes {value.arity} texts as arguments")
             value = value.call(*given)
+        elif given:
+            _fail(f".{'.'.join(names)} takes no arguments")
     return value

@@ -16,14 +16,14 @@ from gazette_py.errors import ValidationError
 from gazette_py.protocol.labels import Label, LabelSelector, LabelSet, validate_selector
 
 # `\w` is letters, numbers and the underscore of all scripts; validation is exact.
-_NAME: Final = r" ?(?P<name>[\w\-+/.]{2,}?)(?P<prefix>:prefix)?"
+_NAME: Final = r" ?(?P<name>[\w\-+/.]{2,})(?P<prefix>:prefix)?"
 _VALUE: Final = r"[\w\-+/.=%]*"
-_END: Final = r" ?(?:,|$)"
+_END: Final = r" ?(?:,|\Z)"
 
 _EQUAL: Final = re.compile(rf"{_NAME} ?==? ?(?P<value>{_VALUE}){_END}")
 _NOT_EQUAL: Final = re.compile(rf"{_NAME} ?!= ?(?P<value>{_VALUE}){_END}")
-_IN: Final = re.compile(rf"{_NAME} in ?\((?P<values>[^)]*)\){_END}")
-_NOT_IN: Final = re.compile(rf"{_NAME} not ?in ?\((?P<values>[^)]*)\){_END}")
+_IN: Final = re.compile(rf"{_NAME} in ?\((?P<values>[^)]+)\){_END}")
+_NOT_IN: Final = re.compile(rf"{_NAME} not ?in ?\((?P<values>[^)]+)\){_END}")
 _HAS: Final = re.compile(rf"{_NAME}{_END}")
 _HAS_NOT: Final = re.compile(rf" ?!{_NAME}{_END}")
 _SET: Final = re.compile(rf" ?(?:{_VALUE} ?, ?)*{_VALUE} ?")
@@ -79,10 +79,13 @@ def _sorted(labels: Iterable[Label]) -> LabelSet:
 
 
 def format_selector(selector: LabelSelector) -> str:
-    """Return the text which `parse_selector` takes for an equal selector."""
-    parts = [*_format_side(selector.include, "", "=", "in")]
-    parts += _format_side(selector.exclude, "!", "!=", "notin")
-    return ", ".join(parts)
+    """Return the text which `parse_selector` takes for an equal selector.
+
+    Unlike the reference's it has spaces about `=`: a value may begin with another one.
+    """
+    included = _format_side(selector.include, "", "=", "in")
+    excluded = _format_side(selector.exclude, "!", "!=", "notin")
+    return ", ".join([*included, *excluded])
 
 
 def _format_side(labels: LabelSet, mark: str, equal: str, within: str) -> Iterable[str]:
@@ -93,7 +96,7 @@ def _format_side(labels: LabelSet, mark: str, equal: str, within: str) -> Iterab
         shown = f"{name}:prefix" if is_prefix else name
         if len(values) > 1:
             yield f"{shown} {within} ({', '.join(values)})"
-        elif values[0] or is_prefix:
-            yield f"{shown} {equal} {values[0]}" if values[0] else f"{mark}{shown}"
+        elif values[0]:
+            yield f"{shown} {equal} {values[0]}"
         else:
             yield f"{mark}{shown}"

@@ -1,4 +1,4 @@
-"""Set algebra of journal specs, by which tools hoist what is common to many, and push it down again.
+"""Set algebra of journal specs: how tools hoist what is common to many, and push it down again.
 
 A field counts as absent while it has its zero value. Names and suspensions are not shared.
 

@@ -126,7 +126,7 @@ _TOKEN: Final = re.compile(
     r'|(?P<string>"(?:\\[^\n]|[^"\\\n])*")'
     r"|(?P<raw>`[^`\r]*`)"
     r"|(?P<integer>[+-]?(?:0|[1-9][0-9]{0,18}))"
-    r"|(?P<fields>(?:\.[A-Za-z_][A-Za-z0-9_]*)+|\.)"
+    r"|(?P<fields>\.[A-Za-z0-9_.]*)"
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r"|(?P<mark>[()|])"
 )
@@ -141,7 +141,8 @@ def _pieces(text: str) -> list[Text | _Action]:
             closed = _comment_end(text, opened.end())
         else:
             tokens, closed = _tokens(text, opened.end())
-            pieces.append(_Action(tokens, text[opened.start() : closed.end()]))
+            content = text[opened.end() : closed.start()].strip(_SPACE)
+            pieces.append(_Action(tokens, f"{{{{{content}}}}}"))
         position, trims_start = closed.end(), bool(closed["trim"])
     pieces.append(_trimmed(text[position:], trims_start, False))
     return pieces
@@ -165,6 +166,8 @@ def _tokens(text: str, position: int) -> tuple[list[_Token], re.Match[str]]:
     tokens: list[_Token] = []
     is_apart = True  # Whether an operand may begin here.
     while (closed := _CLOSE.match(text, position)) is None:
+        if position == len(text):
+            _refuse("an action {{ is not closed")
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
             _refuse(f"cannot read {text[position : position + 20]!r} in an action")
@@ -277,7 +280,11 @@ class _Parser:
             case "integer":
                 return Literal(_integer(token.text))
             case "fields":
-                return Fields(tuple(token.text.split(".")[1:]) if token.text != "." else ())
+                return _fields(token.text)
+            case _:
+                return self._word(token)
+
+    def _word(self, token: _Token) -> Operand:
         if token.text in ("true", "false"):
             return Literal(token.text == "true")
         if token.text not in self._functions:
@@ -291,9 +298,20 @@ def _command(operands: list[Operand], action: _Action, *, is_piped_to: bool) -> 
         _refuse(f"{action.source} lacks a value")
     if is_piped_to or len(operands) > 1:
         match operands[0]:
-            case Literal() | Group() | Fields(()):
-                _refuse(f"{action.source} gives arguments to what takes none")
+            case Literal():
+                _refuse(f"a literal takes no arguments, in {action.source}")
+            case Group() | Fields(()):
+                _refuse(f"only fields and functions take arguments, in {action.source}")
+            case Fields() | Function():
+                pass
     return tuple(operands)
+
+
+def _fields(text: str) -> Fields:
+    names = tuple(text.split(".")[1:]) if text != "." else ()
+    if not all(name.isidentifier() for name in names):
+        _refuse(f"{text} is no field")
+    return Fields(names)
 
 
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}

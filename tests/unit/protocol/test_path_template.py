@@ -113,7 +113,7 @@ def test_what_templates_make(text: str, expected: str) -> None:
         ("{{ 1 2 }}", "a literal takes no arguments"),
         ("{{ len }}", "len takes other than 0 arguments"),
         ("{{ 1 | eq }}", "eq takes other than 1 arguments"),
-        ('{{ eq 1 "1" }}', "eq of a text and a number"),
+        ('{{ eq 1 "1" }}', "eq of a number and a text"),
         ("{{ index 1 1 }}", "index works on"),
         ('{{ index "a" 1 }}', "out of range"),
         ('{{ printf "%d" }}', "too few arguments"),
