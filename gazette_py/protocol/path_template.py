@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, assert_never
 
 from gazette_py.errors import ValidationError
 from gazette_py.protocol.enums import CompressionCodec
@@ -332,6 +332,8 @@ def _run(nodes: Sequence[Node], dot: Any) -> Iterator[str]:
                     yield from _run(then, value if moves_dot else dot)
                 else:
                     yield from _run(otherwise, dot)
+            case _:
+                assert_never(node)
 
 
 def _evaluate(pipeline: Pipeline, dot: Any) -> Any:
@@ -376,6 +378,8 @@ def _argument(operand: Operand, dot: Any) -> Any:
             return _evaluate(pipeline, dot)
         case Function():
             return _call((operand,), dot, ())
+        case _:
+            assert_never(operand)
 
 
 def _walk(names: tuple[str, ...], dot: Any, arguments: tuple[Any, ...]) -> Any:

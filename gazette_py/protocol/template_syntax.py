@@ -302,7 +302,7 @@ def _command(operands: list[Operand], action: _Action, *, is_piped_to: bool) -> 
                 _refuse(f"a literal takes no arguments, in {action.source}")
             case Group() | Fields(()):
                 _refuse(f"only fields and functions take arguments, in {action.source}")
-            case Fields() | Function():
+            case _:
                 pass
     return tuple(operands)
 

@@ -155,3 +155,102 @@ def test_specs_are_checked_with_several_times() -> None:
 def test_an_unquoted_function_as_argument() -> None:
     with pytest.raises(ValidationError, match="len takes other than 0"):
         evaluate("{{ printf len }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # As printed by Go's own package text/template.
+        ('{{ printf "%016x" .Spool.End }}', "00000000000000ff"),
+        ('{{ printf "%+d%+x" 5 .Spool.End }}', "+5+ff"),
+        ('{{ printf "%-4d" 7 | printf "%.1s" }}', "7"),
+        ('{{ printf "%+05d" 42 }}{{ printf "%05d" -42 }}', "+0042-0042"),
+        ('{{ printf "%05x" -255 }}{{ printf "%.0s" "ab" }}', "-00ff"),
+        ('{{ printf "%s%d" .Spool.CompressionCodec .Spool.CompressionCodec }}', "SNAPPY4"),
+        ('{{ printf "%.10s" .Spool.FirstAppendTime }}', "2023-11-14"),
+        ('{{ printf "%v" .Spool.FirstAppendTime | len }}', "39"),
+        ("{{ if eq .Spool.CompressionCodec 4 }}snappy{{ end }}", "snappy"),
+        ("{{ eq .Spool.Journal .Name }}{{ eq true false }}", "truefalse"),
+        ('{{ lt "a" "b" }}{{ len .Spool.Journal }}', "true9"),
+        ("{{ .Name }}/{{ .Replication }}", "a/journal/3"),
+        ('{{ .LabelSet.ValueOf "app.gazette.dev/region" }}', "eu"),
+        ('{{ "author" | .Spool.Registers.ValueOf }}', "me"),
+        ('{{ and false (index "" 0) }}{{ or 1 (index "" 0) }}', "false1"),
+        ('{{ "x" | and 1 }}{{ or 0 "" }}', "x"),
+        ("{{ if .Spool.FirstAppendTime }}set{{ end }}", "set"),
+    ],
+)
+def test_values_are_those_of_go(text: str, expected: str) -> None:
+    assert evaluate(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # Go prints a complaint, `%!d(string=x)`, into the path.
+        ('{{ printf "100%" }}', "too few arguments"),
+        ('{{ printf "100%" 1 }}', "% is not supported"),
+        ('{{ printf "%s" 1 }}', "%s is not supported for '1'"),
+        ('{{ printf "%s" true }}', "%s is not supported"),
+        ('{{ printf "%x" "a" }}', "%x needs a number"),
+        # Go prints the name in hexadecimal, zeros before a text, at least three digits.
+        ('{{ printf "%x" .Spool.FirstAppendTime.Month }}', "%x is not supported for 'November'"),
+        ('{{ printf "%05s" "a" }}', "%05s is not supported"),
+        ('{{ printf "%05v" 1 }}', "%05v is not supported"),
+        ('{{ printf "%.3d" 5 }}', "%.3d is not supported"),
+        ('{{ printf "%.3v" "abcd" }}', "%.3v is not supported"),
+        ('{{ printf "%q" "ä" }}', "%q is not supported"),
+        ('{{ printf "%q" 65 }}', "%q is not supported"),
+        ('{{ printf "%5%" 1 }}', "%5% is not supported"),
+        ('{{ printf "%9999d" 1 }}', "%9999 is not supported"),
+        ("{{ printf 5 }}", "needs a text as its layout"),
+        # Types which Go does not pass, or compare.
+        ("{{ printf .Name }}", "needs a text as its layout"),
+        ("{{ .Spool.Registers.ValueOf .Name }}", "takes 1 texts"),
+        ("{{ len 5 }}", "len works on a text only"),
+        ('{{ index "ab" true }}', "index works on"),
+        ("{{ eq false 0 }}", "eq of a boolean and a number"),
+        ('{{ eq .Spool.CompressionCodec "SNAPPY" }}', "eq of a number and a text"),
+        ("{{ lt false true }}", "lt of a boolean and a boolean"),
+        ("{{ eq .Spool.FirstAppendTime .Spool.FirstAppendTime }}", "eq of a struct and a struct"),
+        # Ambiguous, or not there when fragments are persisted.
+        ("{{ .Fragment.Length }}", ".Fragment does not exist"),
+        ("{{ .Spool.ContentLength }}", ".Spool.ContentLength does not exist"),
+        ("../x", "leads out of the journal's directory"),
+        ("..", "leads out of the journal's directory"),
+    ],
+)
+def test_what_go_makes_something_else_of_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        evaluate(text)
+    assert reason in caught.value.reason
+
+
+def test_a_template_which_fails_on_zero_values_is_refused_as_by_the_reference() -> None:
+    with pytest.raises(ValidationError, match="Path: index 0 is out of range of ''"):
+        validate_template("{{ index .Spool.Journal 0 }}", "Path")
+    # The zero codec is 0, and false, while its name is a text which is not empty.
+    with pytest.raises(ValidationError, match=r"Path: \.Missing does not exist"):
+        validate_template("{{ if not .Spool.CompressionCodec }}{{ .Missing }}{{ end }}", "Path")
+
+
+def test_zero_values_need_not_make_a_clean_path() -> None:
+    validate_template("a/{{ .Spool.Journal }}", "Path")
+
+
+def test_the_zero_time_in_nanoseconds_wraps_as_in_go() -> None:
+    view = SpoolView(VIEW.fragment, VIEW.registers, None)
+    template = PathTemplate.parse("{{ .Spool.FirstAppendTime.UnixNano }}")
+    assert template.evaluate(view, SPEC) == "-6795364578871345152"
+
+
+def test_memory_is_bounded() -> None:
+    doubled = '{{with printf "%s%s" . .}}' * 30
+    with pytest.raises(ValidationError, match="more than 4096 characters"):
+        evaluate('{{with "0123456789"}}' + doubled + "{{len .}}" + "{{end}}" * 31)
+
+
+def test_a_result_may_have_512_bytes() -> None:
+    assert evaluate("a" * 512) == "a" * 512
+    with pytest.raises(ValidationError, match="invalid length"):
+        evaluate("a" * 513)

@@ -40,6 +40,11 @@ def side(text: str) -> LabelSet:
         ("name:prefix=a/b/,", "name^a/b/", "", "name:prefix = a/b/"),
         ("foo = bar, foo = bar", "foo=bar", "", "foo = bar"),
         ("foo =", "foo=", "", "foo"),
+        ("foo in (bar,)", "foo=bar", "", "foo = bar"),
+        ("foo in ( )", "foo=", "", "foo"),
+        ("foo ===bar", "foo==bar", "", "foo = =bar"),
+        ("in in (in)", "in=in", "", "in = in"),
+        ("not not in (in, a)", "", "not=a not=in", "not notin (a, in)"),
     ],
 )
 def test_what_texts_mean(text: str, include: str, exclude: str, canonical: str) -> None:
@@ -60,6 +65,12 @@ def test_what_texts_mean(text: str, include: str, exclude: str, canonical: str) 
         ("foo in (bar", "could not match"),
         (",", "could not match"),
         ("f" * 65, "invalid length"),
+        ("foo in ()", "could not match"),
+        ("foo in (bar, )", "empty & non-empty"),
+        ("foo = bar\n", "could not match"),
+        ("foo  = bar", "could not match"),
+        ("foo,, bar", "could not match"),
+        ("foo = x, foo:prefix = x", "unique, sorted order"),
     ],
 )
 def test_what_means_nothing(text: str, reason: str) -> None:
