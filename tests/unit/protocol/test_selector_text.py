@@ -67,7 +67,7 @@ def test_what_texts_mean(text: str, include: str, exclude: str, canonical: str) 
         ("f" * 65, "invalid length"),
         ("foo in ()", "could not match"),
         ("foo in (bar, )", "empty & non-empty"),
-        ("foo = bar\n", "could not match"),
+        ("foo = bar\n", r"could not match 'foo = bar\\n'"),
         ("foo  = bar", "could not match"),
         ("foo,, bar", "could not match"),
         ("foo = x, foo:prefix = x", "unique, sorted order"),
