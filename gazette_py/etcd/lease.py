@@ -72,6 +72,7 @@ class ThreadLeaseKeeper(LeaseKeeper):
         if (pending := self._pending) is not None:
             pending.cancel()
         await self._ended.wait()
+        self._thread.join()  # Saying that it ends was the last which it did.
 
     def _end(self, *, is_lost: bool) -> None:
         if is_lost:

@@ -33,7 +33,8 @@ CHANNEL_OPTIONS: Final = (
     # A range or a watch of one revision may be as large as etcd's own transactions.
     ("grpc.max_receive_message_length", 256 << 20),
     ("grpc.max_send_message_length", -1),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # For gRPC this is also how long to try to connect: a loaded etcd, or one far away, takes time.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
     # A member whose machine has vanished is noticed, also by a watch which was silent for long.

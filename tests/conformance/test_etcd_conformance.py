@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from etcd_server import EtcdServer, etcd
 
+from gazette_py.clock import SYSTEM
 from gazette_py.errors import EtcdCompactedError, EtcdError, EtcdLeaseLostError
 from gazette_py.etcd.base import Compare, Delete, Etcd, Event, Put, Target, WatchBatch
 from gazette_py.etcd.client import connect
@@ -332,6 +333,7 @@ async def test_a_lease_which_is_revoked_is_noticed_by_its_keeper(store: Etcd) ->
 
 async def test_a_keeper_of_a_lease_which_never_was_notices(store: Etcd) -> None:
     keeper = store.keep_alive(12345, 60)
+    assert keeper.valid_until() <= SYSTEM.monotonic()
     async with asyncio.timeout(TIMEOUT_S):
         await keeper.wait_lost()
     assert keeper.valid_until() == 0.0
