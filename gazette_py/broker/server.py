@@ -44,7 +44,7 @@ from gazette_py.etcd.client import connect
 from gazette_py.pb import protocol_pb2_grpc
 from gazette_py.protocol.keys import validate_root
 from gazette_py.protocol.route import BrokerSpec, ProcessID, validate_broker_spec
-from gazette_py.rpc.server import listen, new_server
+from gazette_py.rpc.server import add_service, listen, new_server
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.log import get_logger
 from gazette_py.telemetry.metrics import Metrics
@@ -102,7 +102,7 @@ class _Process:
         stack.callback(self._executor.shutdown, wait=False, cancel_futures=True)
         self._server = new_server(recv_bytes_max=config.max_grpc_recv_size)
         self._servicer = JournalServicer(self._metrics)
-        protocol_pb2_grpc.add_JournalServicer_to_server(self._servicer, self._server)
+        add_service(self._server, protocol_pb2_grpc.add_JournalServicer_to_server, self._servicer)
         self._spec = self._listen()
         self._listeners = self._listen_http()
         self._stores = StoreRegistry(

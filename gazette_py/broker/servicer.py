@@ -25,6 +25,7 @@ from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.pb import protocol_pb2_grpc
 from gazette_py.protocol.enums import Status
 from gazette_py.rpc.errors import status_of
+from gazette_py.rpc.stream import decoded
 from gazette_py.telemetry.log import get_logger
 from gazette_py.telemetry.metrics import Metrics
 
@@ -59,20 +60,24 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         """List, or watch, journals."""
 
         async def call(service: Service) -> Status:
-            return await serve_list(service, request, context)
+            return await serve_list(service, decoded(request, pb.ListRequest), context)
 
         await self._guard("List", context, call)
 
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Write or delete journal specs."""
-        return await self._unary("Apply", context, lambda s: serve_apply(s, request))
+        return await self._unary(
+            "Apply", context, lambda s: serve_apply(s, decoded(request, pb.ApplyRequest))
+        )
 
     async def Read(self, request: pb.ReadRequest, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """Read a journal."""
 
         async def call(service: Service) -> Status:
             assert self._fragments is not None
-            return await serve_read(service, self._fragments, request, context)
+            return await serve_read(
+                service, self._fragments, decoded(request, pb.ReadRequest), context
+            )
 
         await self._guard("Read", context, call)
 
@@ -92,14 +97,22 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         self, request: pb.FragmentsRequest, context: Context
     ) -> pb.FragmentsResponse:
         """List a journal's fragments."""
-        return await self._unary("ListFragments", context, lambda s: serve_fragments(s, request))
+        return await self._unary(
+            "ListFragments",
+            context,
+            lambda s: serve_fragments(s, decoded(request, pb.FragmentsRequest)),
+        )
 
     async def FragmentStoreHealth(
         self, request: pb.FragmentStoreHealthRequest, context: Context
     ) -> pb.FragmentStoreHealthResponse:
         """Tell whether a store can be used."""
         return await self._unary(
-            "FragmentStoreHealth", context, lambda s: serve_store_health(s, request, Signal())
+            "FragmentStoreHealth",
+            context,
+            lambda s: serve_store_health(
+                s, decoded(request, pb.FragmentStoreHealthRequest), Signal()
+            ),
         )
 
     async def _unary(

@@ -18,7 +18,7 @@ from contextlib import aclosing
 
 from gazette_py.codecs import CodecError, decompressor
 from gazette_py.errors import CorruptFragmentError
-from gazette_py.protocol.fragment import Fragment
+from gazette_py.protocol.fragment import Fragment, content_path
 from gazette_py.stores.base import ObjectStream
 
 _PIECE_BYTES = 1 << 20
@@ -93,8 +93,7 @@ class _Decoding:
         fragment = self._fragment
         return CorruptFragmentError(
             fragment.journal,
-            f"{fragment.backing_store}{fragment.journal}/"
-            f"{fragment.begin:016x}-{fragment.end:016x}-{fragment.sum.hex()}",
+            f"{fragment.backing_store.partition('?')[0]}{content_path(fragment)}",
             f"{fragment.length} bytes with SHA-1 {fragment.sum.hex()}",
             f"{found} ({reason})" if reason else found,
         )

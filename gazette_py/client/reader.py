@@ -77,7 +77,8 @@ class Reader:
         self._open_url = open_url
         self._executor = executor
         self._timeout_s = timeout_s
-        self._attempt = 0  # Failed ones in a row; -1 after one which was answered.
+        self._attempt = 0  # Failed ones in a row; -1 after one which gave content.
+        self._is_answered = False
         self._failing_since: float | None = None
         self._must_proxy = False  # The next call (R3).
         self._jump: errors.OffsetJumpError | None = None
@@ -145,12 +146,14 @@ class Reader:
         except asyncio.CancelledError:
             self._stream = None  # It ended with us; the next call begins at `offset` (R1).
             raise
-        self._attempt, self._failing_since = -1, None
+        self._is_answered = True
+        if chunk:  # Metadata alone is no progress: its content may fail again and again.
+            self._attempt, self._failing_since = -1, None
         return chunk
 
     async def _ended(self) -> None:
         """Handle a clean end of stream: brokers change, tokens expire, a fragment is done."""
-        if self._request.metadata_only and self._attempt < 0:
+        if self._request.metadata_only and self._is_answered:
             self._is_done = True
         else:
             await self._back_off()

@@ -5,13 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from dev_process import GAZETTE_PY, dev
 
 from gazette_py.client import Change, connect
 from gazette_py.local.flights import flights
@@ -20,32 +18,7 @@ from gazette_py.protocol.journal import FragmentSpec, JournalSpec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
-GAZETTE_PY = [sys.executable, "-m", "gazette_py"]
 NS = 1_000_000_000
-
-
-@contextmanager
-def dev(
-    *arguments: str, **more: object
-) -> Iterator[tuple["subprocess.Popen[str]", dict[str, object]]]:
-    """Run `gazette-py dev` until the context ends; yield it and its ready line."""
-    process = subprocess.Popen(
-        [*GAZETTE_PY, "dev", "--port", "0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,  # type: ignore[call-overload]
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise AssertionError(f"dev did not start: {process.communicate()[1]}")
-        yield process, json.loads(line)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
 
 
 def processes_of(text: str) -> list[str]:
