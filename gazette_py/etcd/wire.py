@@ -38,9 +38,12 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
     # A member whose machine has vanished is noticed, also by a watch which was silent for long.
+    # Without the last two, gRPC then pings once per minute and waits a minute for the answer. etcd
+    # refuses clients which ping more often than each 5 s.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.ping_timeout_ms", 5_000),
 )
 
 

@@ -155,8 +155,8 @@ async def test_an_address_which_nobody_listens_at() -> None:
 
 
 @asynccontextmanager
-async def slow_link(url: str, delay_s: float) -> AsyncIterator[str]:
-    """Yield the URL of an etcd whose answers all come late."""
+async def link(url: str, delay_s: float) -> AsyncIterator[tuple[str, set[asyncio.Task[None]]]]:
+    """Yield the URL of an etcd whose answers all come late, and its connections so far."""
     host, port = url.removeprefix("http://").split(":")
 
     async def pump(
@@ -176,7 +176,7 @@ async def slow_link(url: str, delay_s: float) -> AsyncIterator[str]:
         lambda r, w: connections.add(asyncio.ensure_future(connected(r, w))), "127.0.0.1", 0
     )
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
     finally:
         server.close()
         await asyncio.wait(connections)
@@ -184,7 +184,7 @@ async def slow_link(url: str, delay_s: float) -> AsyncIterator[str]:
 
 async def test_an_etcd_far_away_is_reached(tmp_path: Path) -> None:
     with etcd(tmp_path) as server:
-        async with slow_link(server.url, 0.7) as url, client_of(url) as client:
+        async with link(server.url, 0.7) as (url, _), client_of(url) as client:
             assert await put(client, b"/a") > 1
 
 
@@ -295,6 +295,18 @@ async def test_a_lease_lives_while_it_is_kept(tmp_path: Path) -> None:
             await keeper.stop()
             async with watching(client, b"/kept", revision + 1) as batches:
                 assert [event.is_delete for event in await next_events(batches)] == [True]
+
+
+async def test_a_lease_is_kept_over_a_connection_of_its_own(tmp_path: Path) -> None:
+    with etcd(tmp_path) as server:
+        async with link(server.url, 0) as (url, connections), client_of(url) as client:
+            before = len(connections)
+            lease = await client.grant_lease(3)
+            assert len(connections) == before
+            keeper = client.keep_alive(lease, 3)
+            await until_refreshed(keeper)
+            assert len(connections) == before + 1
+            await keeper.stop()
 
 
 # Credentials.
