@@ -1,6 +1,4 @@
-"""Configuration of a broker process, as values. The flags and the environment are in
-`cli.serve`.
-"""
+"""Configuration of a broker process, as values; its flags and environment are in `cli.serve`."""
 
 from dataclasses import dataclass
 

@@ -47,7 +47,6 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Between attempts, each within a fifth more or less."""
 
 _PIECE_BYTES = 1 << 20
-_NS = 1_000_000_000
 
 
 class PersistCounters(Protocol):
@@ -210,6 +209,8 @@ def _postfix(spool: CompletedSpool, spec: JournalSpec) -> str:
     template = spec.fragment.path_postfix_template
     if not template:
         return ""
-    first_append_ns = int(spool.first_append_time * _NS) if spool.first_append_time else None
+    seconds = spool.first_append_time
+    # Microseconds are what a float of this size holds exactly.
+    first_append_ns = round(seconds * 1_000_000) * 1_000 if seconds else None
     view = SpoolView(spool.fragment, spool.registers, first_append_ns)
     return PathTemplate.parse(template).evaluate(view, spec)

@@ -406,10 +406,11 @@ class _Tasks:
     async def stop(self, *names: str) -> None:
         """Cancel tasks, and wait for them."""
         stopped = [task for task in self._tasks if task.get_name() in names]
-        for task in stopped:
-            task.cancel()
-        if stopped:
-            await asyncio.wait(stopped)
+        while running := [task for task in stopped if not task.done()]:
+            for task in running:
+                task.cancel()
+            # Again and again: gRPC may take a cancellation for an end of its call.
+            await asyncio.wait(running, timeout=1)
         for task in stopped:
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("task_failed", task=task.get_name(), err=str(error))
@@ -420,8 +421,6 @@ class _Tasks:
 
 
 def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: up to two for each fragment not yet
-    stored.
-    """
+    """Allow as many open files as we may: there are up to two for each fragment not yet stored."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

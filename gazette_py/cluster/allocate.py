@@ -4,18 +4,21 @@ Invariants:
     AL1  Every transaction compares the modification revision of the leader's own member key: a
          leader which was deposed, or has changed, fails at once.
     AL2  A round ends at its first failed comparison. The next begins once the key space has news.
+    AL3  Solving runs in a thread, beside the appends of this broker. What was solved is used only
+         while items and members are still those it was solved for.
 
 Source: gazette/core allocator/allocator.go.
 """
 
+import asyncio
 from typing import Protocol
 
 from gazette_py.clock import Clock
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.core.allocator.plan import Add, Change, Checkpoint, Move, Remove, RemoveDead, plan
-from gazette_py.core.allocator.solve import Desired, solve
+from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import AllocState, observe
-from gazette_py.core.keyspace import Member
+from gazette_py.core.keyspace import KeySpace, Member
 from gazette_py.errors import EtcdUnavailableError
 from gazette_py.etcd.base import Compare, Delete, Etcd, Op, Put, Target
 from gazette_py.protocol.keys import assignment_key, item_key
@@ -84,13 +87,11 @@ class _Allocator:
 
     async def converge(self) -> int:
         """Make the changes which may be made now; return the last revision written, or 0."""
-        keyspace = self._mirror.keyspace
-        state = observe(keyspace, self._max_replication)
-        leader = state.leader
-        if leader is None or leader.broker.id != self._self_id:
-            self._fingerprint = None  # What we solved for is of another time.
+        state = await self._solved_state()
+        if state is None:
             return 0
-        self._solve(state)
+        leader, keyspace = state.leader, self._mirror.keyspace
+        assert leader is not None
         revision, batch = 0, _Batch(keyspace.root, leader)
         for checkpoint in list(plan(state, keyspace, self._desired)):
             if not batch.has_room(checkpoint):
@@ -103,13 +104,24 @@ class _Allocator:
             revision = await self._write(batch) or revision
         return revision
 
-    def _solve(self, state: AllocState) -> None:
-        fingerprint = state.fingerprint()
-        if fingerprint == self._fingerprint:
-            return
+    async def _solved_state(self) -> AllocState | None:
+        """Return what there is now, which `_desired` was solved for, or None if another leads."""
+        while True:
+            keyspace = self._mirror.keyspace
+            state = observe(keyspace, self._max_replication)
+            if state.leader is None or state.leader.broker.id != self._self_id:
+                self._fingerprint = None  # What we solved for is of another time.
+                return None
+            fingerprint = state.fingerprint()
+            if fingerprint == self._fingerprint:
+                return state
+            await self._solve(state, keyspace)
+            self._fingerprint = fingerprint
+
+    async def _solve(self, state: AllocState, keyspace: KeySpace) -> None:
         started = self._clock.monotonic()
-        self._desired = solve(state, self._mirror.keyspace)
-        self._fingerprint = fingerprint
+        current = current_holders(state, keyspace)
+        self._desired = await asyncio.to_thread(solve, state, current)
         self._metrics.allocator_solved(
             self._clock.monotonic() - started,
             items=len(state.items),

@@ -114,8 +114,10 @@ class Mirror:
             while True:
                 await self._step(queue, receiver)
         finally:
-            receiver.cancel()
-            await asyncio.wait([receiver])
+            while not receiver.done():
+                # Again and again: gRPC may take a cancellation for an end of its call.
+                receiver.cancel()
+                await asyncio.wait([receiver], timeout=1)
 
     async def _step(
         self, queue: "asyncio.Queue[WatchBatch]", receiver: "asyncio.Task[None]"

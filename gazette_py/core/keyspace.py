@@ -52,37 +52,67 @@ class StoredKey(Protocol):
     """A key as etcd has it."""
 
     @property
-    def key(self) -> bytes: ...
+    def key(self) -> bytes:
+        """Return the key."""
+        ...
+
     @property
-    def value(self) -> bytes: ...
+    def value(self) -> bytes:
+        """Return the value."""
+        ...
+
     @property
-    def create_revision(self) -> int: ...
+    def create_revision(self) -> int:
+        """Return the store revision at which the key came to be."""
+        ...
+
     @property
-    def mod_revision(self) -> int: ...
+    def mod_revision(self) -> int:
+        """Return the store revision of its last change."""
+        ...
+
     @property
-    def lease(self) -> int: ...
+    def lease(self) -> int:
+        """Return the lease it ends with, or 0."""
+        ...
 
 
 class StoredEvent(Protocol):
     """A change of a key."""
 
     @property
-    def kv(self) -> StoredKey: ...
+    def kv(self) -> StoredKey:
+        """Return the key as it is now; of a deletion only its name and revision."""
+        ...
+
     @property
-    def is_delete(self) -> bool: ...
+    def is_delete(self) -> bool:
+        """Tell whether the key is gone."""
+        ...
 
 
 class StoreHeader(Protocol):
     """Who answered, at which store revision."""
 
     @property
-    def cluster_id(self) -> int: ...
+    def cluster_id(self) -> int:
+        """Return the cluster's ID."""
+        ...
+
     @property
-    def member_id(self) -> int: ...
+    def member_id(self) -> int:
+        """Return the ID of the member which answered."""
+        ...
+
     @property
-    def revision(self) -> int: ...
+    def revision(self) -> int:
+        """Return the revision of the store."""
+        ...
+
     @property
-    def raft_term(self) -> int: ...
+    def raft_term(self) -> int:
+        """Return the term of the leader."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from gazette_py.client import Client, connect
 from gazette_py.clock import SYSTEM, Clock
@@ -98,7 +99,7 @@ class LocalCluster:
         self._etcd: ChildProcess | None = None
         self._lock = -1
 
-    async def __aenter__(self) -> "LocalCluster":
+    async def __aenter__(self) -> Self:
         try:
             await self._start()
         except BaseException:

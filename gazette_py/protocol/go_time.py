@@ -5,7 +5,7 @@ Source: the documented behaviour of Go's package time.
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 _NS: Final = 1_000_000_000
 _DAY_S: Final = 86_400
@@ -31,7 +31,7 @@ _TOKEN: Final = re.compile(
 class NamedNumber(int):
     """A month or weekday: prints as its name, and counts as its number."""
 
-    def __new__(cls, number: int, names: tuple[str, ...], first: int) -> "NamedNumber":
+    def __new__(cls, number: int, names: tuple[str, ...], first: int) -> Self:
         """Make the number `number` of `names`, which begin with the number `first`."""
         made = super().__new__(cls, number)
         made._name = names[number - first]
@@ -116,7 +116,7 @@ class GoTime:
             if token[0] == "Z":
                 return "Z"
             return "+" + re.sub("[0-9]", "0", token[1:])
-        if token == "_2006":
+        if token == "_2006":  # noqa: S105  # Of a layout.
             return f"_{year:04d}"
         hour_12 = hour % 12 or 12
         return {

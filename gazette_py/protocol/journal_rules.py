@@ -55,7 +55,13 @@ def validate_journal_spec(spec: JournalSpec, path: str = "", *, is_new: bool = F
         if spec.labels.values_of(reserved):
             raise ValidationError(path, f'Labels cannot include label "{reserved}"')
     validate_constraints(spec.labels, field_path(path, "Labels"))
-    _validate_fragment_spec(spec.fragment, field_path(path, "Fragment"), is_new=is_new)
+    _validate_fragment_spec(spec.fragment, field_path(path, "Fragment"))
+    if is_new:
+        validate_template(
+            spec.fragment.path_postfix_template,
+            field_path(path, "Fragment.PathPostfixTemplate"),
+            spec,
+        )
     if spec.flags not in set(JournalFlag):
         raise ValidationError(
             field_path(path, "Flags"), f"invalid Flags combination ({spec.flags})"
@@ -74,7 +80,7 @@ def validate_journal_spec(spec: JournalSpec, path: str = "", *, is_new: bool = F
         )
 
 
-def _validate_fragment_spec(fragment: FragmentSpec, path: str, *, is_new: bool) -> None:
+def _validate_fragment_spec(fragment: FragmentSpec, path: str) -> None:
     if not FRAGMENT_LENGTH_MIN <= fragment.length <= FRAGMENT_LENGTH_MAX:
         raise ValidationError(
             path,
@@ -94,8 +100,6 @@ def _validate_fragment_spec(fragment: FragmentSpec, path: str, *, is_new: bool) 
                 path, f"GZIP_OFFLOAD_DECOMPRESSION is incompatible with file:// stores ({store})"
             )
     _validate_intervals(fragment, path)
-    if is_new:
-        validate_template(fragment.path_postfix_template, f"{path}.PathPostfixTemplate")
 
 
 def _validate_intervals(fragment: FragmentSpec, path: str) -> None:

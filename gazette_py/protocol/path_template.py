@@ -101,8 +101,13 @@ class PathTemplate:
         return "".join(_run(self._nodes, root))
 
 
-def validate_template(text: str, path: str) -> None:
+def validate_template(text: str, path: str, spec: JournalSpec = JournalSpec()) -> None:
     """Refuse a template which does not parse, or fails on zero values or an example.
+
+    Args:
+        text: The template.
+        path: Where it was found, for the error.
+        spec: The spec which it is of, whose labels it may use.
 
     Raises:
         ValidationError: With `path`.
@@ -114,7 +119,7 @@ def validate_template(text: str, path: str) -> None:
         template.render(SpoolView(zero, LabelSet(), None), JournalSpec())
         for first_append_time_ns in (None, *_SAMPLE_TIMES_NS):
             view = SpoolView(Fragment(journal=_SAMPLE_JOURNAL), LabelSet(), first_append_time_ns)
-            template.evaluate(view, JournalSpec(name=_SAMPLE_JOURNAL))
+            template.evaluate(view, spec)
     except ValidationError as exc:
         raise ValidationError(path, exc.reason) from exc
 

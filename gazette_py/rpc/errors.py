@@ -23,8 +23,8 @@ _BY_CODE: dict[grpc.StatusCode, type[RpcError]] = {
 }
 
 _SEND_FAILED = "Internal error from Core"
-"""grpc.aio says so of a call which ended, for whatever cause, while it was sending. The cause itself
-is lost."""
+"""grpc.aio says so of a call which ended, for whatever cause, while it was sending: the cause
+itself is lost."""
 
 
 def translate(exc: grpc.aio.AioRpcError, peer: str) -> RpcError:

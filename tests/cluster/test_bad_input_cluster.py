@@ -302,9 +302,13 @@ async def test_a_damaged_fragment_is_reported_and_not_served(
     async with connect(ready["brokers"][0], cache_size=0, timeout_s=5) as proxied:
         reader = proxied.read(journal, offset=0, end_offset=len(content))
         received = bytearray()
-        with pytest.raises(RpcError) as caught:
+
+        async def read() -> None:
             async for piece in reader:
-                received += piece
+                received.extend(piece)
+
+        with pytest.raises(RpcError) as caught:
+            await read()
         assert path.name[:90] in str(caught.value)
         assert path.name[34:74] in str(caught.value)
         assert received == b""

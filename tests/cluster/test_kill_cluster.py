@@ -1,7 +1,8 @@
 """Brokers of every role are killed while clients append: nothing acknowledged is lost or doubled.
 
-Several clients append to the same journals. Each record is sent once: an append whose outcome is not
-known is given up, and may be there or not. All others must be there, where they were acknowledged.
+Several clients append to the same journals. Each record is sent once: an append whose outcome is
+not known is given up, and may be there or not. All others must be there, where they were
+acknowledged.
 """
 
 import asyncio

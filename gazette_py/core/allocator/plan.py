@@ -7,12 +7,15 @@ Invariants, which every broker of a cluster relies on:
     PL2  An assignment is added with an empty value, below the lease of its member.
     PL3  A move of an assignment to another slot keeps its value and lease.
     PL4  All changes of one item are made together.
+    PL5  Members which are full and wait for one another's items do not wait for ever: an item takes
+         a detour, by way of a member with room. Each detour lets one desired assignment come about,
+         and what is desired is never removed, so that this ends.
 
 Source: gazette/core allocator/item_state.go.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gazette_py.core.allocator.solve import Desired
 from gazette_py.core.allocator.state import AllocState
@@ -58,29 +61,97 @@ Checkpoint = list[Change]
 """Changes of one item."""
 
 
-@dataclass(slots=True)
 class _Loads:
     """What members hold, with what is planned."""
 
-    total: dict[ProcessID, int] = field(default_factory=dict)
-    primary: dict[ProcessID, int] = field(default_factory=dict)
+    def __init__(self, state: AllocState, keyspace: KeySpace) -> None:
+        self._shares = state.shares
+        self.total: dict[ProcessID, int] = {}
+        self.primary: dict[ProcessID, int] = {}
+        for member in state.members:
+            held = keyspace.assignments_by_member(member)
+            self.total[member] = len(held)
+            self.primary[member] = sum(assignment.slot == 0 for assignment in held)
+
+    def room(self, member: ProcessID) -> int:
+        return self._shares[member].effective - self.total[member]
+
+    def count(self, member: ProcessID, replicas: int, primaries: int) -> None:
+        self.total[member] = self.total.get(member, 0) + replicas
+        self.primary[member] = self.primary.get(member, 0) + primaries
+
+    def total_ratio(self, member: ProcessID) -> float:
+        return self._ratio(member, self.total)
+
+    def primary_ratio(self, member: ProcessID) -> float:
+        return self._ratio(member, self.primary)
+
+    def _ratio(self, member: ProcessID, loads: dict[ProcessID, int]) -> float:
+        share = self._shares.get(member)
+        if share is None or share.effective <= 0:
+            return float("inf")
+        return loads.get(member, 0) / share.effective
 
 
 def plan(state: AllocState, keyspace: KeySpace, desired: Desired) -> Iterator[Checkpoint]:
     """Yield the changes which may be made now, item by item."""
-    loads = _Loads()
-    for member in state.members:
-        held = keyspace.assignments_by_member(member)
-        loads.total[member] = len(held)
-        loads.primary[member] = sum(assignment.slot == 0 for assignment in held)
+    loads = _Loads(state, keyspace)
+    awaited = _awaited(state, keyspace, loads, desired)
+    has_changes = False
     for journal in sorted(keyspace.assigned_journals()):
-        if keyspace.item(journal) is None and (dead := keyspace.assignments_of(journal)):
-            yield [RemoveDead(journal, dead)]
+        if keyspace.item(journal) is None:
+            has_changes = True
+            yield [RemoveDead(journal, keyspace.assignments_of(journal))]
     for item, replication in state.items:
-        wanted = desired.get(item.name, frozenset())
-        changes = _ItemPlan(state, keyspace, loads, item, replication, wanted).changes()
-        if changes:
+        item_plan = _ItemPlan(
+            state, keyspace, loads, awaited, item, replication, desired[item.name]
+        )
+        if changes := item_plan.changes():
+            has_changes = True
             yield changes
+    if (
+        awaited
+        and not has_changes
+        and (detour := _detour(state, keyspace, loads, awaited, desired))
+    ):
+        yield [detour]
+
+
+def _awaited(
+    state: AllocState, keyspace: KeySpace, loads: _Loads, desired: Desired
+) -> set[ProcessID]:
+    """Return members which are full, and shall hold more."""
+    full = {member for member in state.members if loads.room(member) <= 0}
+    awaited: set[ProcessID] = set()
+    for name, wanted in desired.items():
+        if missing := wanted & full:
+            awaited |= missing - {a.member for a in keyspace.assignments_of(name)}
+    return awaited
+
+
+def _detour(
+    state: AllocState,
+    keyspace: KeySpace,
+    loads: _Loads,
+    awaited: set[ProcessID],
+    desired: Desired,
+) -> Add | None:
+    """Return the addition of an item to a member which shall not keep it, or None.
+
+    Thereby the item may leave a member which another waits for (PL5).
+    """
+    if not all(keyspace.is_consistent(item.name) for item, _ in state.items):
+        return None  # There are changes yet to come.
+    for item, replication in state.items:
+        current = keyspace.assignments_of(item.name)
+        held = {assignment.member for assignment in current}
+        if len(held) < replication or not (held - desired[item.name]) & awaited:
+            continue
+        free = [m for m in state.members if m not in held and loads.room(m) > 0]
+        if free:
+            through = max(free, key=lambda m: (loads.room(m), m))
+            return Add(item.name, state.members[through], max(a.slot for a in current) + 1)
+    return None
 
 
 class _ItemPlan:
@@ -89,12 +160,14 @@ class _ItemPlan:
         state: AllocState,
         keyspace: KeySpace,
         loads: _Loads,
+        awaited: set[ProcessID],
         item: Item,
         replication: int,
         desired: frozenset[ProcessID],
     ) -> None:
         self._state = state
         self._loads = loads
+        self._awaited = awaited
         self._item = item
         self._replication = replication
         self._desired = desired
@@ -106,12 +179,12 @@ class _ItemPlan:
         staying = [a for a in self._current if a not in removed]
         changes: Checkpoint = [Remove(self._item, assignment) for assignment in removed]
         for assignment in removed:
-            self._count(assignment.member, -1, is_primary=assignment.slot == 0)
+            self._loads.count(assignment.member, -1, -(assignment.slot == 0))
         promoted = self._promotion(staying)
         if promoted is not None:
             changes.append(Move(promoted, 0))
-            self._loads.primary[promoted.member] = self._loads.primary.get(promoted.member, 0) + 1
-        added = self._additions(has_primary=bool(staying))
+            self._loads.count(promoted.member, 0, 1)
+        added = self._additions()
         changes += added
         if not removed and not added and promoted is None:
             changes += self._packing(staying)
@@ -120,7 +193,13 @@ class _ItemPlan:
     def _removals(self) -> list[Assignment]:
         """Return assignments which are not desired, and may go now (PL1)."""
         candidates = [a for a in self._current if a.member not in self._desired]
-        candidates.sort(key=lambda a: (-self._ratio(a.member, self._loads.total), a.key))
+        candidates.sort(
+            key=lambda a: (
+                a.member not in self._awaited,  # These first: others wait for them.
+                -self._loads.total_ratio(a.member),
+                a.key,
+            )
+        )
         if self._replication == 0:
             return candidates
         spare = len(self._current) - self._replication if self._is_consistent else 0
@@ -129,27 +208,19 @@ class _ItemPlan:
     def _promotion(self, staying: list[Assignment]) -> Assignment | None:
         if not staying or any(assignment.slot == 0 for assignment in staying):
             return None
-        return min(
-            staying,
-            key=lambda a: (self._ratio(a.member, self._loads.primary), a.slot, a.key),
-        )
+        return min(staying, key=lambda a: (self._loads.primary_ratio(a.member), a.slot, a.key))
 
-    def _additions(self, *, has_primary: bool) -> list[Add]:
+    def _additions(self) -> list[Add]:
         held = {assignment.member for assignment in self._current}
-        missing = [
-            member
-            for member in sorted(self._desired - held)
-            if self._loads.total[member] < self._state.shares[member].effective
-        ]
-        if not has_primary and not self._current:
+        missing = [m for m in sorted(self._desired - held) if self._loads.room(m) > 0]
+        if not self._current:
             # A new item's primary is whom we like: the one with the fewest.
-            missing.sort(key=lambda m: (self._ratio(m, self._loads.primary), m))
-        slot = max((assignment.slot for assignment in self._current), default=-1) + 1
+            missing.sort(key=lambda m: (self._loads.primary_ratio(m), m))
+        next_slot = max((assignment.slot for assignment in self._current), default=-1) + 1
         added = []
-        for member in missing:
+        for slot, member in enumerate(missing, start=next_slot):
             added.append(Add(self._item.name, self._state.members[member], slot))
-            self._count(member, 1, is_primary=slot == 0)
-            slot += 1
+            self._loads.count(member, 1, int(slot == 0))
         return added
 
     def _packing(self, staying: list[Assignment]) -> list[Move]:
@@ -158,14 +229,3 @@ class _ItemPlan:
             if assignment.slot > rank > 0:
                 return [Move(assignment, rank)]
         return []
-
-    def _count(self, member: ProcessID, change: int, *, is_primary: bool) -> None:
-        self._loads.total[member] = self._loads.total.get(member, 0) + change
-        if is_primary:
-            self._loads.primary[member] = self._loads.primary.get(member, 0) + change
-
-    def _ratio(self, member: ProcessID, loads: dict[ProcessID, int]) -> float:
-        share = self._state.shares.get(member)
-        if share is None or share.effective <= 0:
-            return float("inf")
-        return loads.get(member, 0) / share.effective

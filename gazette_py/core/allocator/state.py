@@ -3,10 +3,10 @@
 Source: gazette/core allocator/alloc_state.go.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gazette_py.core.keyspace import Assignment, Item, KeySpace, Member
+from gazette_py.core.keyspace import Item, KeySpace, Member
 from gazette_py.protocol.route import ProcessID
 
 
@@ -46,14 +46,20 @@ class AllocState:
         )
 
 
+def leader_of(keyspace: KeySpace) -> Member | None:
+    """Return the member which acts: the oldest, even after it has rewritten its key."""
+    return min(
+        keyspace.members.values(),
+        key=lambda member: (member.create_revision, member.key),
+        default=None,
+    )
+
+
 def observe(keyspace: KeySpace, max_replication: int) -> AllocState:
     """Return the state as of now."""
     members = {member: keyspace.members[member] for member in sorted(keyspace.members)}
     items = tuple(
         (item, item.spec.desired_replication(max_replication)) for item in keyspace.items_sorted()
-    )
-    leader = min(
-        members.values(), key=lambda member: (member.create_revision, member.key), default=None
     )
     slots = sum(replication for _, replication in items)
     max_r = max((replication for _, replication in items), default=0)
@@ -62,7 +68,7 @@ def observe(keyspace: KeySpace, max_replication: int) -> AllocState:
         member: Share(spec.broker.journal_limit, sheds.get(member, 0))
         for member, spec in members.items()
     }
-    return AllocState(leader, members, shares, items, slots)
+    return AllocState(leader_of(keyspace), members, shares, items, slots)
 
 
 def shed_capacities(
@@ -87,8 +93,3 @@ def shed_capacities(
         sheds[member.broker.id] = shed
         excess -= shed
     return sheds
-
-
-def current_members(assignments: Sequence[Assignment]) -> set[ProcessID]:
-    """Return who holds an item."""
-    return {assignment.member for assignment in assignments}

@@ -4,8 +4,8 @@ import pytest
 from keyspaces import Maker, process
 
 from gazette_py.core.allocator.plan import Add, Checkpoint, Move, Remove, RemoveDead, plan
-from gazette_py.core.allocator.solve import Desired, solve
-from gazette_py.core.allocator.state import current_members, observe, shed_capacities
+from gazette_py.core.allocator.solve import Desired, current_holders, solve
+from gazette_py.core.allocator.state import observe, shed_capacities
 from gazette_py.core.keyspace import KeySpace
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.journal import Suspend
@@ -19,12 +19,19 @@ def ids(*texts: str) -> frozenset[ProcessID]:
 
 
 def solved(keyspace: KeySpace) -> Desired:
-    return solve(observe(keyspace, 9), keyspace)
+    state = observe(keyspace, 9)
+    return solve(state, current_holders(state, keyspace))
 
 
 def planned(keyspace: KeySpace, desired: Desired | None = None) -> list[Checkpoint]:
     state = observe(keyspace, 9)
-    return list(plan(state, keyspace, solve(state, keyspace) if desired is None else desired))
+    return list(
+        plan(
+            state,
+            keyspace,
+            solve(state, current_holders(state, keyspace)) if desired is None else desired,
+        )
+    )
 
 
 # State.
@@ -328,9 +335,3 @@ def test_an_assignment_of_an_unknown_member_goes_first() -> None:
         process(B1),
         process("z/unknown"),
     ]
-
-
-def test_who_holds_an_item() -> None:
-    maker = Maker()
-    maker.assign_all("aaaa", A1, B1)
-    assert current_members(maker.keyspace().assignments_of("aaaa")) == ids(A1, B1)

@@ -120,6 +120,11 @@ def test_new_specs_are_held_to_more(spec: JournalSpec, path: str) -> None:
 def test_new_specs() -> None:
     template = 'date={{ .Spool.FirstAppendTime.Format "2006-01-02" }}'
     validate_journal_spec(of_fragment(path_postfix_template=template), is_new=True)
+    by_label = '{{ .JournalSpec.LabelSet.ValueOf "topic" }}/x'
+    spec = of_fragment(path_postfix_template=by_label)
+    validate_journal_spec(replace(spec, labels=LabelSet.of(("topic", "t"))), is_new=True)
+    with pytest.raises(ValidationError):  # Without the label, the path is absolute.
+        validate_journal_spec(spec, is_new=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""Makes a placement as cheap as can be, by cycles of steps which lower its cost.
+
+This is a minimum-cost flow, contracted to its members: of all items which could take a step from
+one node to another only the cheapest counts, so that a search looks at pairs of members, however
+many items there are. From `OUTSIDE` an arc leads to a member which gives up one replica of its
+load, or gets one which nobody held; to `OUTSIDE` from a member which takes one more, or drops one.
+
+Invariants:
+    CY1  Every arc is offered at its cost as of now: whenever an item has moved, all of its arcs are
+         offered anew, and offers which do not hold any more are dropped when they come up.
+    CY2  Without a cycle of negative cost no placement is cheaper. Each one taken lowers the cost,
+         so that this ends.
+"""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from gazette_py.core.allocator.placement import OUTSIDE, Placement
+
+
+class _Step(NamedTuple):
+    source: int
+    target: int
+    item: int | None  # None: a change of load, of `source` or `target`, whichever is a member.
+
+
+class _Arc(NamedTuple):
+    step: _Step
+    cost: int
+
+
+def cancel_cycles(placement: Placement) -> None:
+    """Take cycles of negative cost until there is none."""
+    arcs = _Arcs(placement)
+    while (cycle := _negative_cycle(arcs.of)) is not None:
+        arcs.take(_without_repeats(placement, cycle))
+
+
+class _Arcs:
+    """The cheapest step between any two nodes."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._items = len(placement.holders)
+        self._nodes = range(len(placement.load))
+        # Offers are cost * items + item: integers are quick to compare, and small.
+        self._offers: list[list[list[int]]] = [[[] for _ in self._nodes] for _ in self._nodes]
+        for item in range(self._items):
+            self._offer(item, list.append)
+        for row in self._offers:
+            for offers in row:
+                heapify(offers)
+        self.of = [self._row(source) for source in self._nodes]
+
+    def take(self, steps: list[_Step]) -> None:
+        """Take steps, and bring up to date what they change."""
+        touched = {OUTSIDE}
+        items = sorted({step.item for step in steps if step.item is not None})
+        for source, target, item in steps:
+            touched |= {source, target}
+            if item is not None:
+                self._placement.move(item, source, target)
+        for item in items:
+            touched |= self._placement.holders[item]
+            self._offer(item, heappush)
+        for node in touched:
+            self.of[node] = self._row(node)
+
+    def _offer(self, item: int, put: Callable[[list[int], int], None]) -> None:
+        for source in (OUTSIDE, *self._placement.holders[item]):
+            row = self._offers[source]
+            for target in self._nodes:
+                cost = self._placement.step_cost(item, source, target)
+                if cost is not None and source != target:
+                    put(row[target], cost * self._items + item)
+
+    def _row(self, source: int) -> list[_Arc]:
+        arcs = []
+        for target in self._nodes:
+            found = [self._best(source, target), self._load_arc(source, target)]
+            if cheapest := min((arc for arc in found if arc), key=lambda a: a.cost, default=None):
+                arcs.append(cheapest)
+        return arcs
+
+    def _best(self, source: int, target: int) -> _Arc | None:
+        offers = self._offers[source][target]
+        while offers:
+            cost, item = divmod(offers[0], self._items)
+            if self._placement.step_cost(item, source, target) == cost:
+                return _Arc(_Step(source, target, item), cost)
+            heappop(offers)
+        return None
+
+    def _load_arc(self, source: int, target: int) -> _Arc | None:
+        step = _Step(source, target, None)
+        cost = _load_cost(self._placement, step)
+        return None if cost is None else _Arc(step, cost)
+
+
+def _load_cost(placement: Placement, step: _Step) -> int | None:
+    if step.source == step.target or OUTSIDE not in step[:2]:
+        return None
+    if step.source == OUTSIDE:
+        return placement.lose_cost(step.target)
+    return placement.gain_cost(step.source)
+
+
+def _negative_cycle(arcs: list[list[_Arc]]) -> list[_Step] | None:
+    """Return a cycle of negative cost, or None: Bellman and Ford's search, from everywhere."""
+    distance = [0] * len(arcs)
+    before: list[_Step | None] = [None] * len(arcs)
+    while True:
+        nearer = False
+        for source, row in enumerate(arcs):
+            reached = distance[source]
+            for step, cost in row:
+                if reached + cost < distance[step.target]:
+                    distance[step.target] = reached + cost
+                    before[step.target] = step
+                    nearer = True
+        if not nearer:
+            return None
+        if (cycle := _closed(before)) is not None:
+            return cycle
+
+
+def _closed(before: list[_Step | None]) -> list[_Step] | None:
+    """Return the cycle which the steps by which nodes were reached make, if they do."""
+    seen_from: dict[int, int] = {}  # The node from which a walk first came to a node.
+    for start in range(len(before)):
+        node = start
+        while node not in seen_from:
+            seen_from[node] = start
+            if (step := before[node]) is None:
+                break
+            node = step.source
+        else:
+            if seen_from[node] == start:
+                return _cycle_of(before, node)
+    return None
+
+
+def _cycle_of(before: list[_Step | None], node: int) -> list[_Step]:
+    steps: list[_Step] = []
+    at = node
+    while not steps or at != node:
+        step = before[at]
+        assert step is not None
+        steps.append(step)
+        at = step.source
+    return steps[::-1]
+
+
+def _without_repeats(placement: Placement, steps: list[_Step]) -> list[_Step]:
+    """Return a cycle of negative cost which is sure to cost what its steps do.
+
+    Two steps of one item may each count on the same place in a zone. Such a cycle is two which meet
+    in that item, of which one at least is negative.
+    """
+    while (parts := _split(steps)) is not None:
+        cheaper = next((part for part in parts if _cost(placement, part) < 0), None)
+        if cheaper is None:
+            break  # They do not meet: each keeps to a zone of its own.
+        steps = cheaper
+    return steps
+
+
+def _split(steps: list[_Step]) -> tuple[list[_Step], list[_Step]] | None:
+    first: dict[int, int] = {}
+    for end, (source, target, item) in enumerate(steps):
+        if item is None:
+            continue
+        begin = first.setdefault(item, end)
+        if begin != end:
+            inner = [_Step(source, steps[begin].target, item), *steps[begin + 1 : end]]
+            outer = [
+                *steps[:begin],
+                _Step(steps[begin].source, target, item),
+                *steps[end + 1 :],
+            ]
+            return _moving(inner), _moving(outer)
+    return None
+
+
+def _moving(steps: list[_Step]) -> list[_Step]:
+    return [step for step in steps if step.source != step.target]
+
+
+def _cost(placement: Placement, steps: list[_Step]) -> int:
+    cost = 0
+    for step in steps:
+        if step.item is None:
+            cost += _load_cost(placement, step) or 0
+        else:
+            cost += placement.step_cost(step.item, step.source, step.target) or 0
+    return cost

@@ -1,0 +1,116 @@
+"""Who holds what while the solver works, and what a change of it costs.
+
+Members and items are numbers here: a node is a member, or `OUTSIDE`, where replicas are which
+nobody holds. A *step* takes one replica of an item from a node to another.
+
+Invariants:
+    PM1  Costs are lexicographic: one unit of a tier outweighs all that the tiers below it can sum
+         up to. They are integers, hence exact.
+    PM2  What a step costs depends on its item alone; what it does to loads is counted apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+OUTSIDE = 0
+"""The node of replicas which nobody holds. Members are the nodes from 1 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is to be solved. Lists of members have an entry for `OUTSIDE`, too."""
+
+    zones: Sequence[str]  # Of members.
+    limits: Sequence[int]  # Of members; all above zero but that of `OUTSIDE`.
+    fair: Sequence[int]  # Of members: what they hold if all do their part.
+    wanted: Sequence[int]  # Of items.
+    current: Sequence[Sequence[int]]  # Of items: members which hold them now, the primary first.
+
+
+class Placement:
+    """Holders of every item, and the cost of taking a step from here."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.holders: list[set[int]] = [set() for _ in problem.wanted]
+        self.load = [0] * len(problem.limits)
+        self._had = [frozenset(current) for current in problem.current]
+        self._has_zones = len(set(problem.zones[1:])) > 1
+        above = sum(problem.wanted) + 1  # No tier counts as many units.
+        self._cost_over_fair = above
+        self._cost_one_zone = above**2
+        self._cost_unplaced = above**3
+
+    def start(self) -> None:
+        """Keep what holds, and place the rest wherever it costs least just now."""
+        limits = self.problem.limits
+        for item, current in enumerate(self.problem.current):
+            for node in current:
+                if self._lacks(item) and self.load[node] < limits[node]:
+                    self.move(item, OUTSIDE, node)
+        for item, holders in enumerate(self.holders):
+            while self._lacks(item):
+                free = [
+                    node
+                    for node in range(1, len(limits))
+                    if node not in holders and self.load[node] < limits[node]
+                ]
+                if not free:
+                    break
+                self.move(item, OUTSIDE, min(free, key=lambda n: self._badness(item, n)))
+
+    def _badness(self, item: int, node: int) -> tuple[int, int, float, int]:
+        cost = (self.step_cost(item, OUTSIDE, node) or 0) + (self.gain_cost(node) or 0)
+        ratio = self.load[node] / self.problem.limits[node]
+        return cost, self._in_zone(item, node), ratio, node
+
+    def move(self, item: int, source: int, target: int) -> None:
+        """Take a step."""
+        if source != OUTSIDE:
+            self.holders[item].remove(source)
+            self.load[source] -= 1
+        if target != OUTSIDE:
+            self.holders[item].add(target)
+            self.load[target] += 1
+
+    def step_cost(self, item: int, source: int, target: int) -> int | None:
+        """Return what a step between two nodes costs, or None if it cannot be taken."""
+        holders = self.holders[item]
+        if target in holders or not (self._lacks(item) if source == OUTSIDE else source in holders):
+            return None
+        cost = 0
+        if source == OUTSIDE:
+            cost -= self._cost_unplaced
+        else:
+            cost -= source not in self._had[item]
+        if target == OUTSIDE:
+            cost += self._cost_unplaced
+        else:
+            cost += target not in self._had[item]
+        zones = self.problem.zones
+        if self._has_zones and self.problem.wanted[item] > 1 and zones[source] != zones[target]:
+            # Of an item's replicas all but one may be in one zone.
+            if source != OUTSIDE and self._in_zone(item, source) >= self.problem.wanted[item]:
+                cost -= self._cost_one_zone
+            if target != OUTSIDE and self._in_zone(item, target) + 1 >= self.problem.wanted[item]:
+                cost += self._cost_one_zone
+        return cost
+
+    def gain_cost(self, node: int) -> int | None:
+        """Return what one replica more costs a member, or None if it is full."""
+        if self.load[node] >= self.problem.limits[node]:
+            return None
+        return self._cost_over_fair if self.load[node] >= self.problem.fair[node] else 0
+
+    def lose_cost(self, node: int) -> int | None:
+        """Return what one replica less costs a member, or None if it has none."""
+        if self.load[node] == 0:
+            return None
+        return -self._cost_over_fair if self.load[node] > self.problem.fair[node] else 0
+
+    def _lacks(self, item: int) -> bool:
+        return len(self.holders[item]) < self.problem.wanted[item]
+
+    def _in_zone(self, item: int, node: int) -> int:
+        zones = self.problem.zones
+        return sum(zones[holder] == zones[node] for holder in self.holders[item])
