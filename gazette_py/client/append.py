@@ -108,8 +108,12 @@ class Appender:
         async with self._dispatcher.borrow(journal, needs_primary=True) as broker:
             call = broker.stub.Append()
             try:
-                await self._send(call)
-                response: pb.AppendResponse = await call
+                async with self._dispatcher.while_alive(broker):
+                    await self._send(call)
+                    response: pb.AppendResponse = await call
+            except errors.RpcUnavailableError as exc:
+                self._dispatcher.forget(journal)
+                raise self._failure(exc) from exc
             except grpc.aio.AioRpcError as exc:
                 error = translate(exc, broker.endpoint)
                 if isinstance(error, errors.RpcUnavailableError):

@@ -7,21 +7,25 @@ fragments from the object store itself.
 Invariants:
     P1  A channel is closed only while no call uses it; those of service addresses only by `close`.
     P2  The cache holds at most `size` routes, none older than its time to live.
+    P3  A broker which does not answer a probe is avoided for a while, where there is a choice.
+        HTTP/2 pings would find it, too, but Gazette's servers hang up on clients which send them.
 
 Units: seconds of the clock's monotonic time.
 Source: gazette/core broker/protocol/dispatcher.go, broker/client/route_cache.go. grpc.aio has no
 balancers of one's own, so the pick is done here, before the call.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import grpc
 
 from gazette_py.clock import Clock
+from gazette_py.errors import RpcUnavailableError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.pb.protocol_pb2_grpc import JournalStub
 from gazette_py.protocol import convert
@@ -34,6 +38,20 @@ if TYPE_CHECKING:
 
 IDLE_S_MAX = 30.0
 """A channel which no call used for so long is closed at the next pick."""
+
+PROBE_AFTER_S = 3.0
+"""A call which takes so long has its broker probed, and again after as long."""
+
+PROBE_TIMEOUT_S = 2.0
+AVOID_S = 10.0
+"""How long a broker which did not answer is avoided: some lease terms of a cluster in a hurry."""
+
+_PROBE = pb.ListRequest(
+    selector=pb.LabelSelector(
+        include=pb.LabelSet(labels=[pb.Label(name="name", value="gazette-py.dev/probe")])
+    )
+)
+"""Asks for next to nothing, and any broker answers it from memory."""
 
 _RANKS = {
     grpc.ChannelConnectivity.READY: 2,
@@ -107,9 +125,66 @@ class Connection:
     stub: "JournalAsyncStub" = field(init=False)
     users: int = 0
     last_used: float = 0.0
+    avoid_until: float = 0.0  # P3
 
     def __post_init__(self) -> None:
         self.stub = JournalStub(self.channel)
+
+
+class WhileAlive:
+    """Bounds a block by the life of the broker which it calls, and not by its time.
+
+    Raises:
+        RpcUnavailableError: The broker does not even answer a probe.
+    """
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._timeout = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+        self._probing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        # A timer, and a task only once it has run out: most calls are over by then.
+        self._timer = asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._begin)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+        if self._probing is not None:
+            self._probing.cancel()
+        try:
+            await self._timeout.__aexit__(*exc_info)  # type: ignore[arg-type]  # As given.
+        except TimeoutError:
+            self._connection.avoid_until = self._clock.monotonic() + AVOID_S
+            raise RpcUnavailableError(
+                self._connection.endpoint, "UNAVAILABLE", "the broker does not answer"
+            ) from None
+
+    def _begin(self) -> None:
+        self._probing = asyncio.create_task(self._probe(), name="probe")  # Ended by `__aexit__`.
+
+    async def _probe(self) -> None:
+        while await _is_alive(self._connection):
+            await self._clock.sleep(PROBE_AFTER_S)
+        self._timeout.reschedule(0)
+
+
+async def _is_alive(connection: Connection) -> bool:
+    """Tell whether the broker answers at all: a refusal is an answer."""
+    call = connection.stub.List(_PROBE, timeout=PROBE_TIMEOUT_S)
+    try:
+        async for _ in call:
+            break
+    except grpc.aio.AioRpcError as exc:
+        silence = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        return exc.code() not in silence
+    finally:
+        call.cancel()
+    return True
 
 
 class Dispatcher:
@@ -159,6 +234,10 @@ class Dispatcher:
         if self.has_routes:
             self._routes.put(journal, route)
 
+    def while_alive(self, connection: Connection) -> WhileAlive:
+        """Return a context for a call by the connection, which ends if its broker is silent."""
+        return WhileAlive(connection, self._clock)
+
     def forget(self, journal: str) -> None:
         """Drop the journal's route: a call by it found nobody."""
         self._routes.drop(journal)
@@ -178,17 +257,21 @@ class Dispatcher:
             needs_primary=needs_primary,
             rank_of=self._rank_of,
         )
-        if endpoint is None:
+        if endpoint is None or (endpoint in self._pool and self._is_avoided(self._pool[endpoint])):
             return self._service()
         if endpoint not in self._pool:
             self._pool[endpoint] = Connection(endpoint, dial(endpoint))
         return self._pool[endpoint]
 
     def _service(self) -> Connection:
-        def is_failing(connection: Connection) -> bool:
-            return _RANKS[connection.channel.get_state()] < 0
+        def is_usable(connection: Connection) -> bool:
+            is_failing = _RANKS[connection.channel.get_state()] < 0
+            return not is_failing and not self._is_avoided(connection)
 
-        return next((c for c in self._services if not is_failing(c)), self._services[0])
+        return next((c for c in self._services if is_usable(c)), self._services[0])
+
+    def _is_avoided(self, connection: Connection) -> bool:
+        return connection.avoid_until > self._clock.monotonic()
 
     async def _sweep(self) -> None:
         """Close the channels which are idle for long (P1)."""
@@ -202,4 +285,6 @@ class Dispatcher:
 
     def _rank_of(self, endpoint: str) -> int:
         connection = self._pool.get(endpoint)
-        return 0 if connection is None else _RANKS[connection.channel.get_state()]
+        if connection is None:
+            return 0
+        return -1 if self._is_avoided(connection) else _RANKS[connection.channel.get_state()]
