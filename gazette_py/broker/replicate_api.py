@@ -2,14 +2,17 @@
 
 Invariants:
     RE1  The spool is held for the life of the stream, and given back rolled back to its last
-    commit,
-         however the stream ends.
+         commit, however the stream ends.
     RE2  Each message which asks for a reply gets exactly one, in order; no other does.
     RE3  A reply of WRONG_ROUTE carries our header, one of PROPOSAL_MISMATCH our fragment and
          registers, and the first reply our header: Gazette's primary relies on each.
 
-Nothing is checked against etcd once the spool is held: a synchronised stream stays valid until the
-primary ends it. Source: gazette/core broker/replicate_api.go.
+    RE4  The stream of a primary which has lost its lease is broken off. It cannot acknowledge
+         anything any more, and its successor waits for our spool.
+
+Nothing else is checked against etcd once the spool is held: a synchronised stream stays valid until
+the primary ends it. Source: gazette/core broker/replicate_api.go, which waits for a primary that
+sleeps, or is cut off, until its connection is found dead (RE4 is ours).
 """
 
 import grpc.aio
@@ -53,8 +56,12 @@ async def serve_replicate(service: Service, context: Context) -> Status:
         if taken is not None:
             break
     spool = taken[0]
+    primary = resolution.header.route.primary_id
+    assert primary is not None  # Else the Routes would not be equivalent.
     try:
-        await _follow(replica, spool, first, resolution, context)
+        following = _follow(replica, spool, first, resolution, context)
+        if not await service.wait_or_signal(following, service.departure_of(primary)):
+            raise RpcUnavailableError(str(primary), "UNAVAILABLE", "the primary's lease was lost")
     finally:
         replica.apply_replicated(spool, spool.fragment, spool.registers)  # Rolls back.
         replica.spool_slot.put(spool)

@@ -94,6 +94,7 @@ class Service:
         self._replica_ids = 0
         self._ending: set[asyncio.Task[None]] = set()
         self._appends: set[asyncio.Task[AppendOutcome]] = set()
+        self._departures: dict[ProcessID, Signal] = {}
 
     @property
     def keyspace(self) -> KeySpace:
@@ -104,6 +105,8 @@ class Service:
 
     def on_keyspace(self, delta: Delta) -> None:
         """Bring local replicas in line with what changed."""
+        for member in self._departures.keys() - self.keyspace.members.keys():
+            self._departures.pop(member).fire()
         if self._is_stopped:
             return
         for journal in delta.items | delta.journals:
@@ -111,6 +114,13 @@ class Service:
         if delta.members:
             endpoints = {m.broker.endpoint for m in self.keyspace.members.values()}
             self._end_later(self.peers.keep_only(endpoints), "drop channels")
+
+    def departure_of(self, member: ProcessID) -> Signal:
+        """Return the signal which fires once the member has left the cluster, or lost its lease."""
+        signal = self._departures.setdefault(member, Signal())
+        if member not in self.keyspace.members:
+            self._departures.pop(member).fire()
+        return signal
 
     def _update(self, journal: str) -> None:
         item = self.keyspace.item(journal)
