@@ -18,6 +18,7 @@ class SilentBroker(asyncio.Protocol):
     def __init__(self) -> None:
         self.visitors = 0
         self._server: asyncio.Server | None = None
+        self._transports: list[asyncio.WriteTransport] = []
 
     async def start(self) -> str:
         loop = asyncio.get_running_loop()
@@ -28,10 +29,14 @@ class SilentBroker(asyncio.Protocol):
         self.visitors += 1
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(SETTINGS)
+        self._transports.append(transport)
 
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        for transport in self._transports:
+            transport.abort()
+        await asyncio.sleep(0)  # Where the loop closes their sockets.
 
 
 @pytest.fixture
