@@ -10,7 +10,6 @@ Invariants:
 """
 
 import hashlib
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, assert_never
 
@@ -144,6 +143,8 @@ class AppendRun:
             match step:
                 case fsm.Resolve(min_revision):
                     outcome: fsm.Outcome = await self._resolve(min_revision)
+                case fsm.AwaitChange(revision):
+                    outcome = await self._await_change(revision)
                 case fsm.AcquirePipeline():
                     outcome = await self._acquire()
                 case fsm.ReleasePipeline():
@@ -166,15 +167,32 @@ class AppendRun:
                 self._replica.note(step)
             step = self._fsm.step(outcome)
 
-    async def _or_gone(self, work: Awaitable[None]) -> None:
-        if not await self._service.wait_or_signal(work, self._gone):
+    async def _wait_revision(self, revision: int) -> None:
+        service = self._service
+        holder = self._holder
+        if holder is not None:
+            waiting = service.wait_revision(revision)
+            if await service.wait_or_signal(waiting, self._gone, holder.ending):
+                return
+            self._raise_if_gone()
+            # The replica cannot end before we give its pipeline back, and it may be long until we
+            # have read that far: with etcd gone, for ever. The machine releases it once more.
+            self._release()
+        if not await service.wait_or_signal(service.wait_revision(revision), self._gone):
             raise ClientGoneError("the client has gone")
+
+    async def _await_change(self, revision: int) -> fsm.Outcome:
+        waiting = self._service.mirror.wait_change(revision)
+        if await self._service.wait_or_signal(waiting, self._invalidated, self._gone):
+            return fsm.KeySpaceChanged()
+        self._raise_if_gone()
+        return fsm.Invalidated()
 
     async def _resolve(self, min_revision: int) -> fsm.Resolved:
         service, request = self._service, self._request
         revision = service.check_proxy_header(request.header, min_revision)
         if not service.has_read_through(revision):
-            await self._or_gone(service.wait_revision(revision))
+            await self._wait_revision(revision)
         options = ResolveOptions(may_proxy=request.may_proxy, requires_primary=True)
         resolution = service.resolve(request.journal, options)
         self._resolution = resolution
@@ -238,9 +256,12 @@ class AppendRun:
             self._raise_if_gone()
             return fsm.Invalidated()
         header = self._resolved.header
-        self._pipeline = Pipeline(
-            header, taken[0], replica.settlement, self._service.open_streams(header)
-        )
+        try:
+            streams = self._service.open_streams(header)
+        except BaseException:
+            replica.spool_slot.put(taken[0])
+            raise
+        self._pipeline = Pipeline(header, taken[0], replica.settlement, streams)
         replica.run_streams(self._pipeline)
         return fsm.PipelineBuilt()
 
@@ -253,6 +274,7 @@ class AppendRun:
         proposal = maybe_roll(spool.fragment, spool.first_append_time, roll_to, item.spec, now)
         if registers is None:
             registers = spool.registers
+        pipeline.is_synchronised = False
         replies = pipeline.propose(proposal, registers, now, acknowledge=True)
         try:
             # A peer that waits for its spool answers only once the last primary's stream has ended.
@@ -268,6 +290,7 @@ class AppendRun:
         etcd = pipeline.header.etcd
         match interpret_sync(spool.fragment.end, pipeline.header.route, etcd.revision, gathered):
             case SyncAgreed():
+                pipeline.is_synchronised = True
                 replica.publish(replica.settlement.settle_all(spool.fragment))
                 return fsm.PeersAgree(pipeline.view())
             case SyncRefused(peer, reason):
@@ -331,6 +354,11 @@ class AppendRun:
                 if (failure := pipeline.error) is not None:
                     decision = Rollback()
                     break
+            if isinstance(decision, Commit):
+                # Bytes of an append which is bound to fail would stay with the other peers.
+                if (failure := pipeline.error) is not None:
+                    decision = Rollback()
+                self._service.assert_lease()
         except OSError as exc:
             decision = Rollback()
             failure = RpcUnavailableError("spool", "UNAVAILABLE", f"append stream: {exc}")

@@ -73,7 +73,9 @@ class PeerStream:
             async with asyncio.timeout(timeout_s):
                 await self._has_ended.wait()
         except TimeoutError:
-            self.break_off(RpcError(self.peer, "CANCELLED", "the pipeline was closed"))
+            # UNAVAILABLE: an append which it still owes a reply has an unknown outcome.
+            detail = f"did not end its stream within {timeout_s:.0f} s"
+            self.break_off(RpcUnavailableError(self.peer, "UNAVAILABLE", detail))
 
     def break_off(self, error: GazetteError) -> None:
         """Take the stream for broken, and end the call."""
@@ -113,7 +115,10 @@ class PeerStream:
     async def _read(self) -> None:
         try:
             while (reply := await self._call.read()) is not grpc.aio.EOF:
-                assert isinstance(reply, pb.ReplicateResponse)
+                if not isinstance(reply, pb.ReplicateResponse):
+                    detail = "sent a reply which cannot be decoded"
+                    self._fail_all(RpcError(self.peer, "INTERNAL", detail))
+                    return
                 if not self._expected:
                     detail = "sent a reply which nothing asked for"
                     self._fail_all(RpcError(self.peer, "INTERNAL", detail))

@@ -8,6 +8,8 @@ Invariants:
     PL1  Every message goes to each peer and to our own spool, in the same order.
     PL2  A reply other than OK to a commit or rollback breaks the pipeline: it is built anew.
     PL3  What our spool commits is published through `Settlement` only.
+    PL4  A pipeline is used by another append only if every peer has agreed with our spool, and was
+         told how each append since has ended.
 """
 
 import asyncio
@@ -18,11 +20,11 @@ from gazette_py.core.append import SpoolView
 from gazette_py.core.pipeline import PeerReply
 from gazette_py.core.settlement import Committed, Completed, Settlement
 from gazette_py.core.spool import Spool
-from gazette_py.errors import GazetteError, RpcDeadlineError, RpcError
+from gazette_py.errors import GazetteError, RpcDeadlineError, RpcError, ValidationError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
-from gazette_py.protocol.fragment import Fragment
+from gazette_py.protocol.fragment import Fragment, validate_fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header, ProcessID
 
@@ -32,6 +34,12 @@ CONTENT_BYTES_MAX = 1 << 20
 ACKNOWLEDGE_TIMEOUT_S = 30.0
 """How long a peer may owe a reply. A peer which is alive answers within milliseconds; one which is
 not loses its lease, and its place in the Route, within about as long."""
+
+SYNCHRONISE_TIMEOUT_S = 60.0
+"""How long a peer may take to agree. It waits for its spool, which the last primary's stream holds
+until that ends, or is found dead; meanwhile our own lease or Route may change, and ends the wait.
+"""
+
 Replies = list["asyncio.Future[pb.ReplicateResponse]"]
 
 
@@ -49,13 +57,16 @@ class Pipeline:
         self.spool = spool
         self.peers = peers
         self._settlement = settlement
+        self.is_synchronised = False  # Every peer has agreed with our spool.
+        self._has_delta = False  # Content was sent, and neither committed nor rolled back.
         self._is_greeted = False  # The streams' first message, with the header, is sent.
         self._is_refused = False  # A peer refused a commit or rollback.
 
     @property
     def is_broken(self) -> bool:
         """Tell whether the pipeline must be built anew before the next append."""
-        return self._is_refused or any(peer.error is not None for peer in self.peers.values())
+        is_settled = self.is_synchronised and not self._has_delta and not self._is_refused
+        return not is_settled or self.error is not None
 
     @property
     def error(self) -> GazetteError | None:
@@ -82,6 +93,7 @@ class Pipeline:
             if acknowledge:
                 replies.append(peer.expect())
         self._is_greeted = True
+        self._has_delta = False
         result = self.spool.apply_proposal(proposal, registers, now)
         assert result.is_ok  # Every proposal derives from our spool.
         if result.completed is not None:
@@ -97,6 +109,7 @@ class Pipeline:
         Raises:
             OSError: Our spool cannot take it. Roll back.
         """
+        self._has_delta = True
         for begin in range(0, len(content), CONTENT_BYTES_MAX):
             piece = content[begin : begin + CONTENT_BYTES_MAX]
             message = pb.ReplicateRequest(content=piece, content_delta=delta + begin)
@@ -110,21 +123,32 @@ class Pipeline:
             await self._bounded(peer, peer.wait_drained())
 
     async def wait_all(self, replies: Replies) -> None:
-        """Wait until every reply, or the failure of its stream, is known."""
+        """Wait until every reply, or the failure of its stream, is known.
+
+        A peer which does not answer a synchronisation within its bound is broken off.
+        """
         if replies:
-            await asyncio.wait(replies)
+            await asyncio.wait(replies, timeout=SYNCHRONISE_TIMEOUT_S)
+        for peer, reply in zip(self.peers.values(), replies, strict=True):
+            if not reply.done():
+                peer.break_off(_overdue(peer, SYNCHRONISE_TIMEOUT_S))
 
     async def gather(self, replies: Replies) -> list[PeerReply]:
         """Wait for a reply of every peer.
 
         Raises:
-            RpcError: A stream broke, or its peer owes the reply for too long.
+            RpcError: A stream broke, its reply means nothing, or its peer owes it for too long.
         """
         for peer, reply in zip(self.peers.values(), replies, strict=True):
             await self._bounded(peer, asyncio.shield(reply))
-        return [
-            _reply_of(peer, reply.result()) for peer, reply in zip(self.peers, replies, strict=True)
-        ]
+        try:
+            return [
+                _reply_of(peer, reply.result(), self.spool.fragment.journal)
+                for peer, reply in zip(self.peers, replies, strict=True)
+            ]
+        except RpcError:
+            self._is_refused = True
+            raise
 
     async def gather_ok(self, replies: Replies) -> None:
         """Wait for every peer to accept.
@@ -154,8 +178,7 @@ class Pipeline:
             async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
                 await waiting
         except TimeoutError:
-            detail = f"no reply within {ACKNOWLEDGE_TIMEOUT_S:.0f} s"
-            error = RpcDeadlineError(peer.peer, "UNAVAILABLE", detail)
+            error = _overdue(peer, ACKNOWLEDGE_TIMEOUT_S)
             peer.break_off(error)
             raise error from None
 
@@ -168,7 +191,28 @@ class Pipeline:
         return greeting
 
 
-def _reply_of(peer: ProcessID, message: pb.ReplicateResponse) -> PeerReply:
+def _overdue(peer: PeerStream, timeout_s: float) -> RpcDeadlineError:
+    return RpcDeadlineError(peer.peer, "UNAVAILABLE", f"no reply within {timeout_s:.0f} s")
+
+
+def _reply_of(peer: ProcessID, message: pb.ReplicateResponse, journal: str) -> PeerReply:
+    """Return what a peer said.
+
+    Raises:
+        RpcError: It makes no sense.
+    """
+    try:
+        reply = _converted(peer, message)
+        if reply.fragment is not None:
+            validate_fragment(reply.fragment, "Fragment")
+            if reply.fragment.journal != journal:
+                raise ValidationError("Fragment.Journal", f"must be {journal}")
+    except (ValueError, ValidationError) as exc:
+        raise RpcError(str(peer), "INTERNAL", f"bad reply of {peer}: {exc}") from exc
+    return reply
+
+
+def _converted(peer: ProcessID, message: pb.ReplicateResponse) -> PeerReply:
     return PeerReply(
         peer=peer,
         status=Status(message.status),

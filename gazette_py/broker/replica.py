@@ -8,8 +8,7 @@ Invariants:
     RP2  Whoever holds the spool is the journal's only writer on this broker: our pipeline, or one
          incoming Replicate stream.
     RP3  `invalidated` fires when the Route or the stores change, and when the replica ends; who
-    waits
-         then resolves anew.
+         waits then resolves anew.
     RP4  A replica which ends closes its open fragment and hands it to the persister.
 
 Source: gazette/core broker/replica.go.
@@ -75,6 +74,7 @@ class Replica:
         self.index = FragmentIndex()
         self.index_changed = Signal()
         self.invalidated = Signal()
+        self.ending = Signal()  # Tokens are wanted back, to end the replica.
         self.ended = Signal()
         self.refresh_wanted = Signal()
         self.pulse_wanted = Signal()
@@ -233,6 +233,7 @@ class Replica:
         Appends and Replicate streams which wait for a token resolve anew, since `invalidated` fires
         and the tokens never come back.
         """
+        self.ending.fire()
         self.invalidate()
         taken = await self.pipeline_slot.take()
         assert taken is not None

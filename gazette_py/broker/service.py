@@ -293,16 +293,18 @@ class Service:
 
         Raises:
             RpcUnavailableError: A member's endpoint is not known: it has just left.
+            ConfigError: It is none that we can dial.
         """
-        streams = {}
+        stubs = {}
         for member in header.route.members:
             if member == self.self_id:
                 continue
             endpoint = endpoint_of(header.route, member)
             if not endpoint:
                 raise RpcUnavailableError(str(member), "UNAVAILABLE", "has left the cluster")
-            streams[member] = PeerStream(str(member), self.peers.stub(endpoint).Replicate())
-        return streams
+            stubs[member] = self.peers.stub(endpoint)
+        # None is opened unless all can be.
+        return {m: PeerStream(str(m), stub.Replicate()) for m, stub in stubs.items()}
 
     async def advertise_route(self, resolution: Resolution) -> int:
         """Write the Route into every assignment which does not show it; return the revision.

@@ -54,6 +54,16 @@ class Resolve:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitChange:
+    """Wait until the key space has changed beyond `revision`, or the resolution is invalidated.
+
+    Not a `Resolve` at the next revision: etcd may reach that by keys which are none of ours.
+    """
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class AcquirePipeline:
     """Take exclusive ownership of the replica's pipeline, built or not."""
 
@@ -95,6 +105,7 @@ class UpdateSuspend:
 
 Effect = (
     Resolve
+    | AwaitChange
     | AcquirePipeline
     | ReleasePipeline
     | BuildPipeline
@@ -161,6 +172,11 @@ class SpoolView:
     begin: int
     end: int
     registers: LabelSet
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpaceChanged:
+    """The key space is another one now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +249,7 @@ class StoreUnhealthy:
 
 Outcome = (
     Resolved
+    | KeySpaceChanged
     | PipelineAcquired
     | PipelineReleased
     | PipelineBuilt
@@ -264,6 +281,8 @@ class AppendFSM:
         match self.pending, outcome:
             case Resolve(), Resolved() as resolved:
                 self.pending = self._on_resolved(resolved)
+            case AwaitChange(revision), KeySpaceChanged():
+                self.pending = Resolve(revision)
             case AcquirePipeline(), PipelineAcquired() as acquired:
                 self.pending = self._on_acquired(acquired)
             case ReleasePipeline(), PipelineReleased():
@@ -283,7 +302,13 @@ class AppendFSM:
             case AwaitReady(), StoreUnhealthy(detail):
                 self.pending = Refuse(Status.FRAGMENT_STORE_UNHEALTHY, detail)
             case (
-                (AcquirePipeline() | BuildPipeline() | SyncPipeline() | AwaitReady()),
+                (
+                    AwaitChange()
+                    | AcquirePipeline()
+                    | BuildPipeline()
+                    | SyncPipeline()
+                    | AwaitReady()
+                ),
                 Invalidated(),
             ):
                 self.pending = Resolve(self._now.revision)
@@ -367,7 +392,7 @@ class AppendFSM:
         """Hold the number of replicas against the desired one."""
         surplus = len(self._now.route.members) - self._now.replication
         if surplus > 0:
-            return Resolve(self._now.revision + 1)
+            return AwaitChange(self._now.revision)
         if surplus < 0:
             return Refuse(Status.INSUFFICIENT_JOURNAL_BROKERS)
         return AwaitReady() if self._now.is_here else Proxy()

@@ -28,6 +28,8 @@ def answers(draw: st.DrawFn, step: fsm.Effect, revision: int) -> fsm.Outcome:
                 is_advertised=draw(st.booleans()),
                 replication=3,
             )
+        case fsm.AwaitChange():
+            return draw(st.sampled_from([fsm.KeySpaceChanged(), fsm.Invalidated()]))
         case fsm.AcquirePipeline():
             built = draw(st.none() | st.sampled_from(ROUTES))
             acquired = fsm.PipelineAcquired(built, SPOOL if built else None)

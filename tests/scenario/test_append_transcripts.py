@@ -97,6 +97,8 @@ def outcome(text: str) -> fsm.Outcome:
                 is_writable="readonly" not in given,
                 suspend=Suspend(SuspendLevel[level], int(offset)),
             )
+        case "changed":
+            return fsm.KeySpaceChanged()
         case "acquired":
             if "route" not in given:
                 return fsm.PipelineAcquired()
