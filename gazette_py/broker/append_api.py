@@ -8,7 +8,7 @@ Source: gazette/core broker/append_api.go and append_flow_control.go.
 
 import asyncio
 from collections import deque
-from typing import Self
+from typing import Any, Self
 
 import grpc.aio
 
@@ -30,7 +30,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.requests import validate_append_content, validate_append_first
-from gazette_py.rpc.stream import receive
+from gazette_py.rpc.stream import confirm_half_close, receive
 
 QUEUED_MESSAGES_MAX = 8
 """Messages read ahead of the append. Each is at most the receive limit of the server."""
@@ -51,12 +51,13 @@ async def serve_append(service: Service, context: Context) -> pb.AppendResponse 
     try:
         await _pump(context, content, appending)
         outcome = await asyncio.shield(appending)
-    except asyncio.CancelledError:
+    except ClientGoneError:
+        return None
+    except BaseException:
+        # However we leave, the append must hear of it: it holds the pipeline, and waits for more.
         gone.fire()
         content.fail(ClientGoneError("append stream: the client has gone"))
         raise
-    except ClientGoneError:
-        return None
     if outcome.is_proxied:
         return await _proxy(service, first, outcome, context)
     if outcome.commit is not None:
@@ -65,7 +66,7 @@ async def serve_append(service: Service, context: Context) -> pb.AppendResponse 
 
 
 async def _pump(
-    context: Context, content: "ClientContent", appending: "asyncio.Future[AppendOutcome]"
+    context: Context, content: "ClientContent", appending: "asyncio.Future[Any]"
 ) -> None:
     """Read messages for the append, once it wants them and until it has ended."""
     async with _UntilDone(appending) as until:
@@ -73,6 +74,7 @@ async def _pump(
         while not until.is_done:
             message = await receive(context, pb.AppendRequest)
             if message is None:
+                await confirm_half_close(context)
                 content.end()
                 return
             await content.feed(message)
@@ -81,7 +83,7 @@ async def _pump(
 class _UntilDone:
     """Leaves its block as soon as a future is done."""
 
-    def __init__(self, future: "asyncio.Future[AppendOutcome]") -> None:
+    def __init__(self, future: "asyncio.Future[Any]") -> None:
         self._future = future
         self._timeout = asyncio.timeout(None)
         self.is_done = False
@@ -153,12 +155,23 @@ async def _proxy(
     first.header.CopyFrom(convert.header_to_pb(outcome.header))
     first.journal = strip_meta(first.journal)  # A Gazette broker dies of what follows a `;`.
     call = stub.Append()
+    # Not in a task group: it ends with the call, below.
+    answering = asyncio.create_task(_answer(call), name="await the primary")
     try:
         async with proxied(peer):
-            await _forward(call, first, context)
-            return await call
+            # The primary may answer at any time, as when it refuses, or has had to wait for long.
+            async with _UntilDone(answering):
+                await _forward(call, first, context)
+            return await answering
     finally:
         call.cancel()
+        answering.cancel()
+
+
+async def _answer(
+    call: "grpc.aio.StreamUnaryCall[pb.AppendRequest, pb.AppendResponse]",
+) -> pb.AppendResponse:
+    return await call
 
 
 async def _forward(
@@ -170,6 +183,7 @@ async def _forward(
         await call.write(first)
         while (message := await receive(context, pb.AppendRequest)) is not None:
             await call.write(message)
+        await confirm_half_close(context)
         await call.done_writing()
     except asyncio.InvalidStateError:
         pass  # The primary has answered already.

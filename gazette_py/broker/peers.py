@@ -53,8 +53,10 @@ class Peers:
 
     async def keep_only(self, endpoints: set[str]) -> None:
         """Close channels to brokers which have left. Calls under way on them end."""
-        for endpoint in [e for e in self._channels if e not in endpoints]:
-            await self._channels.pop(endpoint).close()
+        # Taken out at once: while one closes, its endpoint may come back, with a new channel.
+        left = [self._channels.pop(e) for e in list(self._channels) if e not in endpoints]
+        for channel in left:
+            await channel.close()
 
     async def close(self) -> None:
         """Close all channels."""

@@ -1,5 +1,6 @@
 """Forwarding a call to the broker which shall serve it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -30,8 +31,20 @@ def peer_of(service: Service, header: Header) -> tuple[str, "JournalAsyncStub"]:
 
 @asynccontextmanager
 async def proxied(peer: str) -> AsyncIterator[None]:
-    """Pass a peer's code and message on as they are."""
+    """Pass a peer's code and message on as they are.
+
+    A peer which leaves the cluster takes its channel along, and grpc.aio cancels whoever waits for
+    a call on it. Unless we were cancelled ourselves, that is an error of the peer: left as it is,
+    the client would never hear how its call has ended.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancelling = task.cancelling()
     try:
         yield
     except grpc.aio.AioRpcError as exc:
         raise translate(exc, peer) from exc
+    except asyncio.CancelledError:
+        if task.cancelling() > cancelling:
+            raise
+        raise RpcUnavailableError(peer, "UNAVAILABLE", "has left the cluster") from None

@@ -11,8 +11,6 @@ Invariants:
 Source: gazette/core broker/read_api.go. We send larger chunks, and do not serve damaged fragments.
 """
 
-import asyncio
-
 import grpc.aio
 
 from gazette_py.broker.proxy import peer_of, proxied
@@ -21,6 +19,7 @@ from gazette_py.broker.service import Service
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.core.fragment_index import Hit, IndexEntry, Miss
 from gazette_py.core.resolver import Resolution, ResolveOptions
+from gazette_py.errors import RpcUnavailableError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
@@ -77,7 +76,7 @@ async def _proxy(
         async with proxied(peer):
             async for response in call:
                 await context.write(response)
-    except asyncio.CancelledError:
+    except RpcUnavailableError:
         if not service.stopping.is_fired:
             raise
     finally:
