@@ -7,7 +7,15 @@ and finds broken peers before a client does. On a broker which is not primary it
 Source: gazette/core broker/replica.go, fragmentRefreshDaemon and pulseDaemon.
 """
 
-from gazette_py.broker.append_run import AppendOutcome, AppendRun, NoContent, pulse_request
+import asyncio
+
+from gazette_py.broker.append_run import (
+    AppendOutcome,
+    AppendRun,
+    ClientGoneError,
+    NoContent,
+    pulse_request,
+)
 from gazette_py.broker.replica import Replica
 from gazette_py.broker.service import NS, Service
 from gazette_py.broker.token import Signal, wait_signal
@@ -19,6 +27,9 @@ from gazette_py.telemetry.log import get_logger
 log = get_logger(__name__)
 
 PULSE_INTERVAL_S = 60.0
+PULSE_TIMEOUT_S = 60.0
+"""How long a pulse waits for what may never come, such as a revision which a peer made up: appends
+queue behind it. The reference has the same bound."""
 PULSE_RETRY_S = 1.0
 """After a pulse which failed: its peers may be up by then. The reference waits a whole interval."""
 
@@ -70,24 +81,39 @@ async def pulse_daemon(service: Service, replica: Replica, *, auto_suspend: bool
         if auto_suspend and stable_ticks >= AUTO_SUSPEND_TICKS:
             suspend = AppendSuspend.IF_FLUSHED
         wanted = replica.pulse_wanted
-        run = AppendRun(service, pulse_request(replica.journal, suspend), Signal())
         invalidated = replica.invalidated
-        is_done = await _pulse(replica, run)
-        interval_s = PULSE_INTERVAL_S if is_done else PULSE_RETRY_S
-        if await wait_signal(interval_s, replica.ended, wanted, invalidated):
+        if await _pulse(service, replica, suspend):
+            if await wait_signal(PULSE_INTERVAL_S, replica.ended, wanted, invalidated):
+                stable_ticks = 0
+            else:
+                stable_ticks += 1
+        else:
+            # A peer which cannot be reached ends its streams at once, and each asks for a pulse:
+            # `wanted` would make this a busy loop until the Route changes.
             stable_ticks = 0
-        elif is_done:
-            stable_ticks += 1
+            await wait_signal(PULSE_RETRY_S, replica.ended, invalidated)
 
 
-async def _pulse(replica: Replica, run: AppendRun) -> bool:
+async def _pulse(service: Service, replica: Replica, suspend: AppendSuspend) -> bool:
     """Run one pulse. Return whether there is nothing to make up for soon."""
+    overdue = Signal()
+    timer = asyncio.get_running_loop().call_later(PULSE_TIMEOUT_S, overdue.fire)
+    run = AppendRun(service, pulse_request(replica.journal, suspend), overdue)
     try:
         outcome: AppendOutcome = await run.run(NoContent())
+    except ClientGoneError:
+        log.warning("pulse_overdue", journal=replica.journal, timeout_s=PULSE_TIMEOUT_S)
+        return False
     except GazetteError as exc:
         if not replica.ended.is_fired:
             log.warning("pulse_failed", journal=replica.journal, err=str(exc))
         return False
+    except Exception as exc:
+        # Not even a bug may end the pulses: without them no move of the journal is ever finished.
+        log.exception("pulse_bug", journal=replica.journal, err=repr(exc))
+        return False
+    finally:
+        timer.cancel()
     if outcome.status not in _QUIET:
         log.warning(
             "pulse_refused",

@@ -4,11 +4,12 @@ Pure, in integers: rates are bytes per second, times are milliseconds of any clo
 
 The balance of a journal accrues at its maximum rate and is kept between appends, up to 10 seconds'
 worth. A client must spend at the minimum rate: it has one second's worth in advance, which drains
-as time goes by. What the maximum rate holds back counts as spent, so a throttled client is not
-aborted.
+while we wait for it. It does not drain while a chunk of the client waits for the maximum rate, so a
+throttled client is not aborted, however low its journal's rate.
 
 Source: gazette/core broker/append_flow_control.go. The global maximum also binds journals which
-have no rate of their own.
+have no rate of their own. There a minimum rate of 0 aborts everything, and so does a maximum rate
+below the minimum.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class FlowControl:
         self._min_rate = min_rate
         self._global_max_rate = max_rate
         self._max_rate = 0
-        self._balance: int | None = None
+        self._balance_milli: int | None = None  # In thousandths: short ticks accrue little.
         self._spent = 0
         self._charge = 0
         self._last_ms = 0
@@ -63,8 +64,8 @@ class FlowControl:
         """Begin an append, given the journal's own maximum rate (0: none)."""
         rates = [rate for rate in (max_append_rate, self._global_max_rate) if rate > 0]
         self._max_rate = min(rates, default=0)
-        if self._balance is None:
-            self._balance = self._max_rate
+        if self._balance_milli is None:
+            self._balance_milli = self._max_rate * 1000
             self._last_ms = now_ms
         else:
             self._accrue(now_ms)  # For the time since the append before.
@@ -82,10 +83,12 @@ class FlowControl:
     def tick(self, now_ms: int) -> Outcome:
         """Let time pass. Ready: the chunk charged last, if any, is paid for."""
         elapsed_ms = self._accrue(now_ms)
-        self._spent -= min(self._min_rate * min(elapsed_ms, _DRAIN_MS_MAX) // 1000, self._spent)
+        if not self._charge:
+            drained = self._min_rate * min(elapsed_ms, _DRAIN_MS_MAX) // 1000
+            self._spent -= min(drained, self._spent)
+            if self._min_rate and self._spent <= 0:
+                return Underflow()
         self._debit()
-        if self._min_rate and self._spent <= 0:
-            return Underflow()
         return self._outcome()
 
     def lift_limit(self) -> None:
@@ -93,20 +96,22 @@ class FlowControl:
         self._max_rate = 0
 
     def _accrue(self, now_ms: int) -> int:
-        assert self._balance is not None, "an append has started"
+        assert self._balance_milli is not None, "an append has started"
         elapsed_ms = max(0, now_ms - self._last_ms)  # A clock set back is ignored.
         self._last_ms = max(self._last_ms, now_ms)
-        self._balance = min(
-            self._balance + self._max_rate * elapsed_ms // 1000, _BALANCE_S_MAX * self._max_rate
+        self._balance_milli = min(
+            self._balance_milli + self._max_rate * elapsed_ms,
+            _BALANCE_S_MAX * self._max_rate * 1000,
         )
         return elapsed_ms
 
     def _debit(self) -> None:
-        assert self._balance is not None, "an append has started"
-        paid = self._charge if self._max_rate == 0 else min(self._balance, self._charge)
-        self._charge -= paid
+        assert self._balance_milli is not None, "an append has started"
+        paid = self._charge
         if self._max_rate:
-            self._balance -= paid
+            paid = min(self._balance_milli // 1000, self._charge)
+            self._balance_milli -= paid * 1000
+        self._charge -= paid
         self._spent = min(self._spent + paid, self._min_rate)
 
     def _outcome(self) -> Outcome:

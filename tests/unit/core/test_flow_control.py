@@ -87,3 +87,20 @@ def test_the_limit_can_be_lifted() -> None:
     assert flow.on_chunk(1000) == Wait()
     flow.lift_limit()
     assert flow.tick(1) == Ready()
+
+
+def test_a_maximum_below_the_minimum_rate_does_not_abort() -> None:
+    """The client's chunk is there: it is we who hold it back."""
+    flow = started(min_rate=65536, journal_rate=1000)
+    assert flow.on_chunk(5000) == Wait()
+    for now_ms in range(QUANTUM_MS, 4000, QUANTUM_MS):
+        assert flow.tick(now_ms) == Wait()
+    assert flow.tick(4000) == Ready()
+
+
+def test_ticks_much_shorter_than_a_quantum_accrue_as_well() -> None:
+    flow = started(journal_rate=10)
+    assert flow.on_chunk(11) == Wait()
+    for now_ms in range(1, 100):
+        assert flow.tick(now_ms) == Wait()
+    assert flow.tick(100) == Ready()

@@ -1,0 +1,82 @@
+"""The pulse, against peers which a test scripts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from broker_harness import JOURNAL, Cluster, new_cluster, until
+
+from gazette_py.broker import daemons
+from gazette_py.broker.daemons import pulse_daemon
+from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol.enums import Status
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with new_cluster(tmp_path) as made:
+        yield made
+
+
+async def test_a_peer_which_cannot_be_reached_is_not_pulsed_without_pause(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each broken stream asks for a pulse: after a failure they wait for its retry."""
+    monkeypatch.setattr(daemons, "PULSE_RETRY_S", 0.5)
+    broker, peer = await cluster.broker("a"), await cluster.peer("b")
+    await cluster.serve(broker, peer)
+    replica = broker.replica()
+    replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
+    for _ in range(2):
+        stream = await peer.stream()
+        stream.end((grpc.StatusCode.UNAVAILABLE, "not now"))
+        await until(lambda: replica.pipeline_slot._items, "failed")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await peer._streams.get()
+
+
+async def test_a_pulse_which_waits_for_ever_gives_the_pipeline_back(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer names a revision which etcd will not have for a long time."""
+    monkeypatch.setattr(daemons, "PULSE_TIMEOUT_S", 0.2)
+    broker, peer = await cluster.broker("a"), await cluster.peer("b")
+    await cluster.serve(broker, peer)
+    replica = broker.replica()
+    replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
+    stream = await peer.stream()
+    greeting = await stream.receive_proposal()
+    greeting.header.etcd.revision += 1 << 40
+    greeting.header.route.members[1].suffix = "member-c"
+    await stream.reply(Status.WRONG_ROUTE, header=greeting.header)
+    stream.end()
+    second = await peer.stream()
+    greeting = await second.receive_proposal()
+    await second.reply(header=greeting.header)
+    commit = await second.receive_proposal()
+    assert commit.proposal.journal == JOURNAL
+    await second.reply()
+    await until(lambda: replica.pipeline_slot._items, "synchronised")
+
+
+async def test_a_bug_does_not_end_the_pulses(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "PULSE_RETRY_S", 0.01)
+    broker = await cluster.broker("a")
+    await cluster.serve(broker)
+    replica, failures = broker.replica(), [ZeroDivisionError(), KeyError()]
+    advertise_route = broker.service.advertise_route
+
+    async def fail(resolution: object) -> int:
+        if failures:
+            raise failures.pop()
+        return await advertise_route(resolution)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(broker.service, "advertise_route", fail)
+    replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
+    await until(lambda: not failures, "failed")
+    assert (await broker.append(b"content")).status == pb.OK
