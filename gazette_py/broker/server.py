@@ -51,8 +51,8 @@ from gazette_py.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
-STOP_GRACE_S = 15.0
-"""How long calls under way have to end, once the broker has stopped serving its replicas."""
+STOP_GRACE_S = 10.0
+"""How long replicas have to end before we leave, and then once more all calls under way."""
 
 LEAVE_TIMEOUT_S = 3.0
 """How long etcd has to revoke our lease."""
@@ -334,9 +334,14 @@ class _Process:
         """Leave the cluster, stop serving, and persist what we hold."""
         self._is_ready = False
         self._service.stopping.fire()
-        await self._service.stop_local()
+        stopping = asyncio.create_task(self._service.stop_local(), name="stop replicas")
+        # An append holds its pipeline as long as its client sends, and the stream of another
+        # primary our spool as long as that knows no better. The former has its time; the latter
+        # ends once our keys are gone, and both with the server at the latest.
+        await asyncio.wait([stopping], timeout=STOP_GRACE_S)
         await self._leave()
         await self._server.stop(STOP_GRACE_S)
+        await stopping
         await tasks.stop("mirror", "allocator", "lease")
         await self._finish_persisting()
         await tasks.stop_all()
