@@ -5,9 +5,9 @@ Source: gazette/core broker/protocol/{broker_spec,route,header}_extensions.go an
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from gazette_py.errors import ValidationError
+from gazette_py.protocol.go_url import MalformedURLError, parse_url
 from gazette_py.protocol.text import field_path, validate_token
 
 JOURNAL_LIMIT_MAX: Final = 1 << 17
@@ -96,13 +96,12 @@ def validate_endpoint(endpoint: str, path: str) -> None:
         ValidationError: With `path`.
     """
     try:
-        parts = urlsplit(endpoint)
-        _ = parts.port  # Parsed at this access.
-    except ValueError as exc:
+        url = parse_url(endpoint)
+    except MalformedURLError as exc:
         raise ValidationError(path, f"not a URL: {endpoint} ({exc})") from exc
-    if not parts.scheme:
+    if not url.scheme:
         raise ValidationError(path, f"not absolute: {endpoint}")
-    if not parts.netloc:
+    if not url.host:
         raise ValidationError(path, f"missing host: {endpoint}")
 
 

@@ -9,9 +9,10 @@ Source: gazette/core broker/protocol/fragment_store.go and broker/stores/common/
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from gazette_py.errors import ValidationError
+from gazette_py.protocol.go_url import MalformedURLError, parse_url
 
 _WITH_BUCKET: Final = ("s3", "gs", "azure")
 
@@ -23,7 +24,7 @@ class StoreURL:
     url: str  # As spelled.
     scheme: str  # s3, gs, azure, azure-ad, file or memory.
     host: str  # Bucket or container; the tenant for azure-ad; empty for file.
-    path: str  # Begins and ends in a slash. For azure-ad, what follows the container.
+    path: str  # Decoded; begins and ends in a slash. For azure-ad, what follows the container.
     account: str = ""  # Storage account and container, only for azure-ad.
     container: str = ""
     args: Mapping[str, str] = field(default_factory=dict)  # By lower-case key; the last one wins.
@@ -41,20 +42,20 @@ class StoreURL:
             ValidationError: With `path`.
         """
         try:
-            parts = urlsplit(url)
-            args = {key.lower(): value for key, value in parse_qsl(parts.query, True)}
-        except ValueError as exc:
+            parts = parse_url(url)
+        except MalformedURLError as exc:
             raise ValidationError(path, f"not a URL ({url}): {exc}") from exc
         if not parts.scheme:
             raise ValidationError(path, f"not absolute ({url})")
-        _validate_place(url, parts.scheme, parts.netloc, allow_memory, path)
+        _validate_place(url, parts.scheme, parts.host, allow_memory, path)
         account = container = ""
         below = parts.path
         if parts.scheme == "azure-ad":
             account, container, below = _split_azure_ad(url, below, path)
-        if not below.endswith("/"):
+        if not parts.path.endswith("/"):
             raise ValidationError(path, f"path component doesn't end in '/' ({url})")
-        return cls(url, parts.scheme, parts.netloc, below, account, container, args)
+        args = {key.lower(): value for key, value in parse_qsl(parts.query, True)}
+        return cls(url, parts.scheme, parts.host, below, account, container, args)
 
     def rewrite(self, content_path: str) -> str:
         """Return the path of an object, or of a listing, after the arguments find and replace.

@@ -4,11 +4,10 @@ Invariant: a client never pings more often than every five minutes. Gazette's se
 one that does, and drop all its streams.
 """
 
-from urllib.parse import urlsplit
-
 import grpc.aio
 
 from gazette_py.errors import ConfigError
+from gazette_py.protocol.go_url import MalformedURLError, parse_url
 
 RECV_BYTES_MAX = 16 << 20
 """Largest message a client takes, as Gazette's own clients."""
@@ -23,14 +22,17 @@ def target_of(endpoint: str) -> tuple[str, bool]:
     Raises:
         ConfigError: The endpoint is none of http, https and unix, or names no host.
     """
-    url = urlsplit(endpoint)
+    try:
+        url = parse_url(endpoint)
+    except MalformedURLError as exc:
+        raise ConfigError(endpoint, f"is not a URL: {exc}") from exc
+    name = url.host.removesuffix(f":{url.port}") if ":" in url.host else url.host
     match url.scheme:
         case "unix":
             return f"unix://{url.path}", False
-        case "http" | "https" if url.hostname:
-            default = 443 if url.scheme == "https" else 80
-            host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-            return f"{host}:{url.port or default}", url.scheme == "https"
+        case "http" | "https" if name:
+            default = "443" if url.scheme == "https" else "80"
+            return f"{name}:{url.port or default}", url.scheme == "https"
         case _:
             raise ConfigError(endpoint, "is not an http://, https:// or unix:// endpoint")
 

@@ -46,14 +46,19 @@ def test_broken_ids(process: ProcessID, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["http://host", "https://host:8080", "unix://host/path", "http://[::1]:80/x"]
+    "endpoint",
+    ["http://host", "https://host:8080", "unix://host/path", "http://[::1]:80/x", "http://h:99999"],
 )
 def test_endpoints(endpoint: str) -> None:
     validate_endpoint(endpoint, "Endpoint")
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["", "host:8080", "/path", "http://", "http://host:port", "http://[::1"]
+    "endpoint",
+    [
+        *("", "host:8080", "/path", "http://", "http://host:port", "http://[::1"),
+        *("unix:///path", "http://user@", "http://ho st", "http://host\n", "http://host/%zz"),
+    ],
 )
 def test_broken_endpoints(endpoint: str) -> None:
     with pytest.raises(ValidationError, match="Endpoint"):

@@ -17,6 +17,7 @@ from gazette_py.protocol.store_url import StoreURL
         ("file:/dir/", "file", "", "/dir/"),
         ("azure-ad://tenant/account/container/p/", "azure-ad", "tenant", "/p/"),
         ("azure-ad://tenant/account/container/", "azure-ad", "tenant", "/"),
+        ("s3://user@bucket/a%20b/#fragment", "s3", "bucket", "/a b/"),
     ],
 )
 def test_urls(url: str, scheme: str, host: str, path: str) -> None:
@@ -43,7 +44,13 @@ def test_azure_ad_names_account_and_container() -> None:
         ("azure-ad://tenant/", "missing storage account"),
         ("azure-ad://tenant/a", "missing storage container"),
         ("azure-ad://tenant/a/", "missing storage container"),
+        ("azure-ad://tenant/a/c", "path component doesn't end in '/'"),
         ("azure-ad://tenant/a/c/x", "path component doesn't end in '/'"),
+        ("file:dir/", "path component doesn't end in '/'"),
+        ("s3://user@/prefix/", "missing bucket"),
+        ("s3://bucket/\n/", "not a URL"),
+        (" s3://bucket/", "not a URL"),
+        ("s3://buc ket/", "not a URL"),
         ("file://host/dir/", "file scheme cannot have host"),
         ("s3://bucket", "path component doesn't end in '/'"),
         ("s3://bucket/prefix", "path component doesn't end in '/'"),

@@ -1,0 +1,33 @@
+"""Endpoints of brokers, as gRPC dials them."""
+
+import pytest
+
+from gazette_py.errors import ConfigError
+from gazette_py.rpc.channel import target_of
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "target", "is_tls"),
+    [
+        ("http://host", "host:80", False),
+        ("http://host:8080", "host:8080", False),
+        ("http://host:8080/path?query", "host:8080", False),
+        ("http://host:", "host:80", False),
+        ("https://host", "host:443", True),
+        ("https://[::1]:8080", "[::1]:8080", True),
+        ("http://[::1]", "[::1]:80", False),
+        ("unix://host/run/broker.sock", "unix:///run/broker.sock", False),
+        # A member may announce it. It fails when it is dialled, and not before.
+        ("http://host:99999", "host:99999", False),
+    ],
+)
+def test_targets(endpoint: str, target: str, is_tls: bool) -> None:
+    assert target_of(endpoint) == (target, is_tls)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", "host:80", "ftp://host", "http://", "http://:80", "http://a b"]
+)
+def test_what_cannot_be_dialled(endpoint: str) -> None:
+    with pytest.raises(ConfigError):
+        target_of(endpoint)
