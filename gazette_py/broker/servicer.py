@@ -2,6 +2,9 @@
 
 Expected conditions are Statuses of a response. Everything else ends the call with a gRPC code: a
 peer's own, where a peer failed, else UNKNOWN with the text of the error, as the reference does.
+
+A call whose deadline passes ends with DEADLINE_EXCEEDED. The reference then ends a List or Read
+cleanly, if it is quicker than the client, whose own clock has run out at the same time.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from gazette_py.broker.append_api import serve_append
 from gazette_py.broker.apply_api import serve_apply
@@ -120,16 +124,16 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
     ) -> R:
         response: R | None = None
 
-        async def call(service: Service) -> Status:
+        async def call(service: Service) -> int:
             nonlocal response
             response = await serve(service)
-            return Status(response.status) if response is not None else Status.OK
+            return response.status if response is not None else Status.OK
 
         await self._guard(operation, context, call)
         return cast("R", response)  # None only for a client which has gone.
 
     async def _guard(
-        self, operation: str, context: Context, call: Callable[[Service], Awaitable[Status]]
+        self, operation: str, context: Context, call: Callable[[Service], Awaitable[int]]
     ) -> None:
         """Serve one call; count it, and answer its errors."""
         self._metrics.rpc_started(operation)
@@ -138,8 +142,8 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
             await self._is_loaded.wait()
             assert self._service is not None
             status = await call(self._service)
-            completed = "ok" if status is Status.OK else status.name
-        except GazetteError as exc:
+            completed = _outcome(status)
+        except (GazetteError, DecodeError) as exc:
             code, text = status_of(exc)
             log.warning(
                 "rpc_failed", rpc=operation, code=code.name, err=text, client=context.peer()
@@ -153,3 +157,10 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
             await context.abort(grpc.StatusCode.INTERNAL, text)
         finally:
             self._metrics.rpc_completed(operation, completed)
+
+
+def _outcome(status: int) -> str:
+    """Return the name by which a Status is counted. A newer peer's may be unknown to us."""
+    if status == Status.OK:
+        return "ok"
+    return Status(status).name if status in set(Status) else str(status)

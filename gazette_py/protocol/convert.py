@@ -3,9 +3,13 @@
 Conversions from messages do not validate. Unknown enum numbers become the invalid or zero member of
 journal specs and fragments, which validation then refuses; an unknown Status is `ValueError`.
 Presence which carries meaning (registers, an empty proposal) is always written.
+
+A duration which the reference cannot decode is a `DecodeError` here, too: a spec with one, once
+written to etcd, would be a journal for our brokers alone.
 """
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol.enums import CompressionCodec, SuspendLevel
@@ -173,7 +177,7 @@ def codec_from_number(number: int) -> CompressionCodec:
 
 
 def journal_from_pb(message: pb.JournalSpec) -> JournalSpec:
-    """Convert. An unknown suspend level is a `ValueError`."""
+    """Convert. An unknown suspend level is a `ValueError`, a bad duration a `DecodeError`."""
     fragment = message.fragment
     return JournalSpec(
         name=message.name,
@@ -225,8 +229,16 @@ def suspend_to_pb(suspend: Suspend) -> pb.JournalSpec.Suspend:
 
 
 def duration_from_pb(message: Duration) -> int:
-    """Return nanoseconds."""
-    return message.seconds * _NS + message.nanos
+    """Return nanoseconds.
+
+    Raises:
+        DecodeError: Its parts have different signs, or it is beyond some 292 years.
+    """
+    seconds, nanos = message.seconds, message.nanos
+    total_ns = seconds * _NS + nanos
+    if abs(nanos) >= _NS or seconds * nanos < 0 or not -(1 << 63) <= total_ns < 1 << 63:
+        raise DecodeError(f"duration of {seconds} s and {nanos} ns is out of range")
+    return total_ns
 
 
 def duration_to_pb(duration_ns: int) -> Duration:

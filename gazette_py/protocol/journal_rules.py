@@ -72,11 +72,12 @@ def validate_journal_spec(spec: JournalSpec, path: str = "", *, is_new: bool = F
         )
     if spec.suspend.level not in set(SuspendLevel):
         raise ValidationError(
-            field_path(path, "Suspend"), f"invalid Level variant ({spec.suspend.level})"
+            field_path(path, "Suspend.Level"), f"invalid Level variant ({spec.suspend.level})"
         )
     if spec.suspend.offset < 0:
         raise ValidationError(
-            field_path(path, "Suspend"), f"invalid Offset ({spec.suspend.offset}; expected >= 0)"
+            field_path(path, "Suspend.Offset"),
+            f"invalid Offset ({spec.suspend.offset}; expected >= 0)",
         )
 
 

@@ -1,6 +1,7 @@
 """Rules of requests, on the messages as they arrive.
 
 Messages which run once for each chunk of content are checked by fields, without conversion.
+Durations out of range are `DecodeError`s, as they are for the reference.
 
 Source: gazette/core broker/protocol/rpc_extensions.go.
 """
@@ -46,6 +47,7 @@ def validate_apply_request(request: pb.ApplyRequest) -> None:
 
     Raises:
         ValidationError: The path leads to the faulty field.
+        DecodeError: A duration is out of range.
     """
     for i, change in enumerate(request.changes):
         path = f"Changes[{i}]"
@@ -56,7 +58,10 @@ def validate_apply_request(request: pb.ApplyRequest) -> None:
             try:
                 spec = convert.journal_from_pb(change.upsert)
             except ValueError as exc:
-                raise ValidationError(f"{path}.Upsert.Suspend", str(exc)) from exc
+                level = change.upsert.suspend.level
+                raise ValidationError(
+                    f"{path}.Upsert.Suspend.Level", f"invalid Level variant ({level})"
+                ) from exc
             validate_journal_spec(spec, f"{path}.Upsert", is_new=True)
             if revision < 0 and revision != -1:
                 raise ValidationError(
@@ -84,7 +89,7 @@ def validate_read_request(request: pb.ReadRequest) -> None:
         raise ValidationError(
             "", f"invalid Offset ({request.offset}; expected -1 <= Offset <= MaxInt64)"
         )
-    if request.end_offset != 0 and request.end_offset < request.offset:
+    if request.end_offset < 0 or 0 < request.end_offset < request.offset:
         raise ValidationError(
             "", f"invalid EndOffset ({request.end_offset}; expected 0 or Offset <= EndOffset)"
         )
@@ -198,6 +203,7 @@ def validate_fragments_request(request: pb.FragmentsRequest) -> None:
 
     Raises:
         ValidationError: The path leads to the faulty field.
+        DecodeError: The lifetime of signatures is out of range.
     """
     _validate_request_header(request)
     validate_journal(request.journal, "Journal")

@@ -4,8 +4,11 @@ A code which a peer gave is kept on its way to the client: UNAVAILABLE tells Gaz
 try again, and must not become anything else.
 """
 
+from typing import Final
+
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from gazette_py.errors import (
     GazetteError,
@@ -35,8 +38,22 @@ def translate(exc: grpc.aio.AioRpcError, peer: str) -> RpcError:
     return _BY_CODE.get(code, RpcError)(peer, code.name, detail)
 
 
-def status_of(exc: GazetteError) -> tuple[grpc.StatusCode, str]:
+DETAIL_BYTES_MAX: Final = 2048
+"""A longer text is cut. It travels in a header, each byte as up to three, and gRPC's own clients
+begin to refuse headers at 8 KiB. A text quotes what the client sent, which may be much longer."""
+
+
+def status_of(exc: GazetteError | DecodeError) -> tuple[grpc.StatusCode, str]:
     """Return the code and text by which a failed call is answered."""
     if isinstance(exc, RpcError):
-        return grpc.StatusCode[exc.code], exc.detail
-    return grpc.StatusCode.UNKNOWN, str(exc)
+        return grpc.StatusCode[exc.code], _bounded(exc.detail)
+    if isinstance(exc, DecodeError):
+        return grpc.StatusCode.INTERNAL, _bounded(str(exc))
+    return grpc.StatusCode.UNKNOWN, _bounded(str(exc))
+
+
+def _bounded(text: str) -> str:
+    raw = text.encode(errors="replace")
+    if len(raw) <= DETAIL_BYTES_MAX:
+        return text
+    return raw[:DETAIL_BYTES_MAX].decode(errors="ignore") + "..."

@@ -3,6 +3,8 @@
 import hashlib
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
@@ -113,6 +115,38 @@ def test_durations_round_trip(duration_ns: int) -> None:
     message = convert.duration_to_pb(duration_ns)
     assert convert.duration_from_pb(message) == duration_ns
     assert message.seconds * message.nanos >= 0  # Both take the sign.
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "duration_ns"),
+    [
+        (9_223_372_036, 854_775_807, (1 << 63) - 1),
+        (-9_223_372_036, -854_775_808, -(1 << 63)),
+        (0, 999_999_999, 999_999_999),
+        (0, -999_999_999, -999_999_999),
+    ],
+)
+def test_durations_at_their_bounds(seconds: int, nanos: int, duration_ns: int) -> None:
+    assert convert.duration_from_pb(Duration(seconds=seconds, nanos=nanos)) == duration_ns
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [
+        (9_223_372_036, 854_775_808),
+        (-9_223_372_036, -854_775_809),
+        (315_576_000_000, 0),
+        ((1 << 63) - 1, 0),
+        (-(1 << 63), 0),
+        (1, -1),
+        (-1, 1),
+        (1, 1_000_000_000),
+        (0, -1_000_000_000),
+    ],
+)
+def test_durations_which_are_none(seconds: int, nanos: int) -> None:
+    with pytest.raises(DecodeError):
+        convert.duration_from_pb(Duration(seconds=seconds, nanos=nanos))
 
 
 def test_numbers_of_statuses_are_the_wire_s() -> None:

@@ -67,8 +67,8 @@ def test_specs(spec: JournalSpec) -> None:
         (with_(labels=LabelSet.of(("content-type", ""))), "Spec.Labels: label content-type"),
         (with_(flags=3), "Spec.Flags: invalid Flags combination (3)"),
         (with_(max_append_rate=-1), "Spec: invalid MaxAppendRate (-1; expected >= 0)"),
-        (with_(suspend=Suspend(SuspendLevel.NONE, -1)), "Spec.Suspend: invalid Offset (-1"),
-        (with_(suspend=Suspend(7)), "Spec.Suspend: invalid Level variant (7)"),  # type: ignore[arg-type]
+        (with_(suspend=Suspend(SuspendLevel.NONE, -1)), "Spec.Suspend.Offset: invalid Offset (-1"),
+        (with_(suspend=Suspend(7)), "Spec.Suspend.Level: invalid Level variant (7)"),  # type: ignore[arg-type]
         (of_fragment(length=1023), "Spec.Fragment: invalid Length (1023; expected 1024 <="),
         (of_fragment(length=(1 << 34) + 1), "Spec.Fragment: invalid Length"),
         (

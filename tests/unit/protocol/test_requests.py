@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 
 from gazette_py.errors import ValidationError
 from gazette_py.pb import protocol_pb2 as pb
@@ -136,7 +137,7 @@ BROKEN: list[tuple[Validate, Any, str]] = [
     (
         requests.validate_apply_request,
         apply_of(upsert=changed(SPEC, suspend=pb.JournalSpec.Suspend(level=7))),  # type: ignore[arg-type]
-        "Changes[0].Upsert.Suspend: 7 is not a valid",
+        "Changes[0].Upsert.Suspend.Level: invalid Level variant (7)",
     ),
     (
         requests.validate_apply_request,
@@ -160,6 +161,11 @@ BROKEN: list[tuple[Validate, Any, str]] = [
         requests.validate_read_request,
         changed(READ, offset=5, end_offset=4),
         "invalid EndOffset (4",
+    ),
+    (
+        requests.validate_read_request,
+        changed(READ, offset=-1, end_offset=-1),
+        "invalid EndOffset (-1",
     ),
     (requests.validate_append_first, pb.AppendRequest(journal="/abc"), "Journal: cannot begin"),
     (requests.validate_append_first, changed(APPEND, header=BAD_HEADER), "Header.Etcd"),
@@ -342,3 +348,14 @@ def test_broken_requests(validate: Validate, request_: Any, expected: str) -> No
     with pytest.raises(ValidationError) as caught:
         validate(request_)
     assert str(caught.value).startswith(expected)
+
+
+@pytest.mark.parametrize("duration", [Duration(seconds=1, nanos=-1), Duration(seconds=1 << 40)])
+def test_durations_which_the_reference_cannot_decode(duration: Duration) -> None:
+    """Such a spec would be ignored by every broker of the reference."""
+    with pytest.raises(DecodeError, match="out of range"):
+        requests.validate_apply_request(
+            apply_of(upsert=changed(SPEC, fragment=pb.JournalSpec.Fragment(retention=duration)))
+        )
+    with pytest.raises(DecodeError, match="out of range"):
+        requests.validate_fragments_request(changed(FRAGMENTS, signatureTTL=duration))
