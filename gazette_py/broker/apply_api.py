@@ -2,6 +2,10 @@
 
 The response is sent once our own key space shows the change: who lists here afterwards sees it.
 
+Fields which we do not know are not written, as the reference drops them: among them may be one
+which is known, but of another wire type, and with it no broker of the reference could decode the
+spec.
+
 Source: gazette/core broker/list_apply_api.go.
 """
 
@@ -32,6 +36,7 @@ async def serve_apply(service: Service, request: pb.ApplyRequest) -> pb.ApplyRes
         if change.expect_mod_revision != ANY_REVISION:
             guards.append(Compare(key, Target.MOD, change.expect_mod_revision))
         if change.HasField("upsert"):
+            change.upsert.DiscardUnknownFields()
             ops.append(Put(key, change.upsert.SerializeToString()))
         else:
             ops.append(Delete(key))

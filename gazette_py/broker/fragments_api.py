@@ -24,6 +24,15 @@ async def serve_fragments(service: Service, request: pb.FragmentsRequest) -> pb.
     validate_fragments_request(request)
     header = convert.header_from_pb(request.header) if request.HasField("header") else None
     await service.wait_revision(service.check_proxy_header(header, 0))
+    while (response := await _serve_resolved(service, request)) is None:
+        pass  # Our replica has ended meanwhile. Another may serve now, or nobody.
+    return response
+
+
+async def _serve_resolved(
+    service: Service, request: pb.FragmentsRequest
+) -> pb.FragmentsResponse | None:
+    """Answer as the journal resolves now. None: it no longer does."""
     options = ResolveOptions(may_proxy=not request.do_not_proxy, requires_primary=False)
     resolution = service.resolve(request.journal, options)
     response = pb.FragmentsResponse(
@@ -43,7 +52,9 @@ async def serve_fragments(service: Service, request: pb.FragmentsRequest) -> pb.
             return await stub.ListFragments(request)
     replica = service.replica_of(resolution)
     assert replica is not None
-    while not replica.index.is_refreshed and not replica.ended.is_fired:
+    while not replica.index.is_refreshed:
+        if replica.ended.is_fired:
+            return None
         await replica.wait_index(replica.index.version)
     entries, next_token = replica.index.list_page(
         request.begin_mod_time,

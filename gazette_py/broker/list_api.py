@@ -37,25 +37,22 @@ async def serve_list(service: Service, request: pb.ListRequest, context: Context
     """Send one snapshot or, of a watch, one for each change until the call or the broker ends."""
     validate_list_request(request)
     selector = rewrite_prefix(convert.selector_from_pb(request.selector))
-    sent_revision = 0
     if request.HasField("watch_resume"):
-        sent_revision = request.watch_resume.etcd.revision
-        if not await service.wait_or_signal(
-            service.wait_revision(sent_revision + 1), service.stopping
-        ):
+        # A key of ours must have changed: the snapshot's revision must exceed the one resumed from.
+        waiting = service.mirror.wait_change(request.watch_resume.etcd.revision)
+        if not await service.wait_or_signal(waiting, service.stopping):
             return Status.OK
     matched = _match(service, selector)
     await _send(service, matched, context, is_watch=request.watch)
     while request.watch:
         sent = matched.fingerprint()
-        sent_revision = service.keyspace.header.revision
+        # What changed while the snapshot was sent, perhaps slowly, is in the next one.
         while (matched := _match(service, selector)).fingerprint() == sent:
             seen = service.keyspace.header.revision
             waiting = service.mirror.wait_change(seen)
             if not await service.wait_or_signal(waiting, service.stopping):
                 return Status.OK
-        if service.keyspace.header.revision > sent_revision:
-            await _send(service, matched, context, is_watch=True)
+        await _send(service, matched, context, is_watch=True)
     return Status.OK
 
 

@@ -3,6 +3,10 @@
 Invariant: the server pings its clients, never the other way round (see `channel`). So a replica
 notices within `KEEPALIVE_S` and `KEEPALIVE_TIMEOUT_S` that its primary has vanished without closing
 its connection, and frees the spool for the next one.
+
+What is no message of its method ends the call with INTERNAL, as in the reference. Protobuf's Python
+runtime differs from the reference's in what that is: a text which is no UTF-8 cannot be decoded
+(there, validation refuses it), and a known field of another wire type is unknown, and dropped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +50,8 @@ def add_service(
         server: Not started yet.
         register: The generated function which adds it.
         servicer: Is given an `Undecodable` in place of a message which cannot be decoded: grpc.aio
-            itself would answer UNKNOWN, where the reference answers INTERNAL.
+            itself would answer UNKNOWN, where the reference answers INTERNAL. Its methods write
+            to their context, or return their response: none is a generator.
     """
     register(servicer, _Registrar(server))
 
@@ -61,9 +66,9 @@ class _Registrar:
         """Do nothing: the same handlers come once more, by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """Add handlers whose deserializers do not raise."""
+        """Add handlers whose deserializers do not raise, and which do not wait for ever."""
         safe = {
-            name: handler._replace(request_deserializer=_never_raising(handler))
+            name: _taking_one(handler._replace(request_deserializer=_never_raising(handler)))
             for name, handler in handlers.items()
         }
         generic = grpc.method_handlers_generic_handler(service, safe)
@@ -80,6 +85,30 @@ def _never_raising(handler: Any) -> Callable[[bytes], object]:
             return Undecodable(str(exc))
 
     return deserialize
+
+
+def _taking_one(handler: Any) -> Any:
+    """Return the handler of a stream, if it is one, else a handler which takes its one message.
+
+    grpc.aio never answers a call which ends without the one message it should have had: the client
+    waits for its own deadline. (Of more messages the first is served.)
+    """
+    if handler.request_streaming:
+        return handler
+    serve = handler.unary_stream if handler.response_streaming else handler.unary_unary
+
+    async def take(_: object, context: "grpc.aio.ServicerContext[Any, Any]") -> object:
+        request: object = await context.read()
+        if request is grpc.aio.EOF:
+            await context.abort(grpc.StatusCode.INTERNAL, "received no request message")
+        return await serve(request, context)
+
+    new = (
+        grpc.stream_stream_rpc_method_handler
+        if handler.response_streaming
+        else grpc.stream_unary_rpc_method_handler
+    )
+    return new(take, handler.request_deserializer, handler.response_serializer)
 
 
 def listen(server: grpc.aio.Server, address: str) -> int:

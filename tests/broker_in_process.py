@@ -1,0 +1,110 @@
+"""A broker's calls in this process, over a socket, on an etcd in memory: no replica, no lease."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from keyspaces import ROOT, process, spec
+
+from gazette_py.broker.peers import Peers
+from gazette_py.broker.replica import Replica
+from gazette_py.broker.service import Service
+from gazette_py.broker.servicer import JournalServicer
+from gazette_py.broker.spool_file import SpoolDirectory
+from gazette_py.broker.stored_fragment import StoredFragments
+from gazette_py.clock import SYSTEM
+from gazette_py.cluster.mirror import Mirror
+from gazette_py.etcd.base import Delete, Put
+from gazette_py.pb.protocol_pb2_grpc import JournalStub, add_JournalServicer_to_server
+from gazette_py.protocol import convert
+from gazette_py.protocol.keys import item_key, member_key
+from gazette_py.protocol.route import BrokerSpec
+from gazette_py.rpc.server import add_service, listen, new_server
+from gazette_py.stores.registry import StoreRegistry
+from gazette_py.telemetry.metrics import Metrics
+from gazette_py.testing.memory_etcd import MemoryEtcd
+
+SELF_ID = process("a/broker-0")
+
+
+def _no_replica(replica_id: int, journal: str, create_revision: int) -> Replica:
+    raise AssertionError("no journal is assigned to this broker")
+
+
+@dataclass
+class InProcess:
+    """The parts, and how to reach them."""
+
+    etcd: MemoryEtcd
+    mirror: Mirror
+    service: Service
+    metrics: Metrics
+    channel: grpc.aio.Channel
+
+    @property
+    def stub(self) -> Any:
+        return JournalStub(self.channel)
+
+    async def put(self, *names: str) -> int:
+        """Write journals, each at a revision of its own, and return the last."""
+        revision = 0
+        for name in names:
+            value = convert.journal_to_pb(spec(name)).SerializeToString()
+            put = Put(item_key(ROOT, name).encode(), value)
+            revision = (await self.etcd.txn([], [put])).header.revision
+        await self.mirror.wait_revision(revision)
+        return revision
+
+    async def delete(self, name: str) -> int:
+        result = await self.etcd.txn([], [Delete(item_key(ROOT, name).encode())])
+        await self.mirror.wait_revision(result.header.revision)
+        return result.header.revision
+
+
+@asynccontextmanager
+async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
+    etcd, metrics = MemoryEtcd(), Metrics()
+    member = BrokerSpec(id=SELF_ID, endpoint="http://127.0.0.1:1", journal_limit=10)
+    value = convert.broker_to_pb(member).SerializeToString()
+    loaded = await etcd.txn([], [Put(member_key(ROOT, SELF_ID).encode(), value)])
+    mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
+    await mirror.load(loaded.header.revision)
+    stores = StoreRegistry(SYSTEM, allow_memory=True)
+    peers = Peers("a", 4 << 20)
+    service = Service(
+        self_id=SELF_ID,
+        etcd=etcd,
+        mirror=mirror,
+        stores=stores,
+        peers=peers,
+        clock=SYSTEM,
+        max_replication=3,
+        metrics=metrics,
+        valid_until=lambda: float("inf"),
+        new_replica=_no_replica,
+        start_replica=lambda service, replica: None,
+    )
+    servicer = JournalServicer(metrics)
+    server = new_server(recv_bytes_max=4 << 20)
+    add_service(server, add_JournalServicer_to_server, servicer)
+    port = listen(server, "127.0.0.1:0")
+    await server.start()
+    executor, spools = ThreadPoolExecutor(1), SpoolDirectory(str(directory))
+    servicer.start(service, StoredFragments(spools, executor))
+    following = asyncio.create_task(mirror.run())
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield InProcess(etcd, mirror, service, metrics, channel)
+    finally:
+        await server.stop(0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await peers.close()
+        await stores.close()
+        executor.shutdown()
+        spools.close()
