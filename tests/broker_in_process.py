@@ -1,6 +1,7 @@
-"""A broker's calls in this process, over a socket, on an etcd in memory: no replica, no lease."""
+"""A broker's calls in this process, over a socket, on an etcd in memory: no lease, no daemons."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,17 +13,20 @@ import grpc.aio
 from keyspaces import ROOT, process, spec
 
 from gazette_py.broker.peers import Peers
-from gazette_py.broker.replica import Replica
+from gazette_py.broker.persister import Persister
+from gazette_py.broker.replica import Replica, SpoolCounters
 from gazette_py.broker.service import Service
 from gazette_py.broker.servicer import JournalServicer
 from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.clock import SYSTEM
 from gazette_py.cluster.mirror import Mirror
+from gazette_py.core.flow_control import FlowControl
 from gazette_py.etcd.base import Delete, Put
 from gazette_py.pb.protocol_pb2_grpc import JournalStub, add_JournalServicer_to_server
 from gazette_py.protocol import convert
-from gazette_py.protocol.keys import item_key, member_key
+from gazette_py.protocol.fragment import Fragment
+from gazette_py.protocol.keys import assignment_key, item_key, member_key
 from gazette_py.protocol.route import BrokerSpec
 from gazette_py.rpc.server import add_service, listen, new_server
 from gazette_py.stores.registry import StoreRegistry
@@ -30,10 +34,6 @@ from gazette_py.telemetry.metrics import Metrics
 from gazette_py.testing.memory_etcd import MemoryEtcd
 
 SELF_ID = process("a/broker-0")
-
-
-def _no_replica(replica_id: int, journal: str, create_revision: int) -> Replica:
-    raise AssertionError("no journal is assigned to this broker")
 
 
 @dataclass
@@ -44,6 +44,7 @@ class InProcess:
     mirror: Mirror
     service: Service
     metrics: Metrics
+    spools: SpoolDirectory
     channel: grpc.aio.Channel
 
     @property
@@ -60,6 +61,35 @@ class InProcess:
         await self.mirror.wait_revision(revision)
         return revision
 
+    async def serve(self, name: str, **more: Any) -> Replica:
+        """Create a journal, assign it to this broker, and return its replica."""
+        value = convert.journal_to_pb(spec(name, **more)).SerializeToString()
+        puts = [
+            Put(item_key(ROOT, name).encode(), value),
+            Put(assignment_key(ROOT, name, SELF_ID, 0).encode(), b""),
+        ]
+        await self.mirror.wait_revision((await self.etcd.txn([], puts)).header.revision)
+        return self.replica(name)
+
+    def replica(self, name: str) -> Replica:
+        (found,) = [r for r, _ in self.service.local_replicas() if r.journal == name]
+        return found
+
+    def commit(self, replica: Replica, begin: int, content: bytes, mod_time: int = 0) -> Fragment:
+        """Show a fragment to readers, as if it had been appended."""
+        file = self.spools.open(replica.journal, begin)
+        file.write(0, content)
+        fragment = Fragment(
+            journal=replica.journal,
+            begin=begin,
+            end=begin + len(content),
+            sum=hashlib.sha1(content).digest(),
+            mod_time=mod_time,
+        )
+        replica.index.spool_commit(fragment, file)
+        replica.replace_remote([])  # Wakes readers.
+        return fragment
+
     async def delete(self, name: str) -> int:
         result = await self.etcd.txn([], [Delete(item_key(ROOT, name).encode())])
         await self.mirror.wait_revision(result.header.revision)
@@ -75,6 +105,33 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
     mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
     await mirror.load(loaded.header.revision)
     stores = StoreRegistry(SYSTEM, allow_memory=True)
+    executor, spools = ThreadPoolExecutor(1), SpoolDirectory(str(directory))
+    persister = Persister(
+        stores=stores,
+        spools=spools,
+        spec_of=lambda journal: service.spec_of(journal),
+        executor=executor,
+        clock=SYSTEM,
+        counters=metrics,
+    )
+    counters = SpoolCounters(
+        on_commit=metrics.spool_committed,
+        on_rollback=metrics.spool_rolled_back,
+        on_complete=metrics.spool_completed,
+    )
+
+    def new_replica(replica_id: int, journal: str, create_revision: int) -> Replica:
+        return Replica(
+            replica_id,
+            journal,
+            create_revision,
+            spools=spools,
+            persister=persister,
+            counters=counters,
+            flow=FlowControl(0, 0),
+            clock=SYSTEM,
+        )
+
     peers = Peers("a", 4 << 20)
     service = Service(
         self_id=SELF_ID,
@@ -86,7 +143,7 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
         max_replication=3,
         metrics=metrics,
         valid_until=lambda: float("inf"),
-        new_replica=_no_replica,
+        new_replica=new_replica,
         start_replica=lambda service, replica: None,
     )
     servicer = JournalServicer(metrics)
@@ -94,14 +151,15 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
     add_service(server, add_JournalServicer_to_server, servicer)
     port = listen(server, "127.0.0.1:0")
     await server.start()
-    executor, spools = ThreadPoolExecutor(1), SpoolDirectory(str(directory))
+    mirror.add_observer(service.on_keyspace)
     servicer.start(service, StoredFragments(spools, executor))
     following = asyncio.create_task(mirror.run())
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield InProcess(etcd, mirror, service, metrics, channel)
+            yield InProcess(etcd, mirror, service, metrics, spools, channel)
     finally:
         await server.stop(0)
+        await service.stop_local()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await peers.close()
