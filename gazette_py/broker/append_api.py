@@ -86,11 +86,13 @@ class _UntilDone:
     def __init__(self, future: "asyncio.Future[Any]") -> None:
         self._future = future
         self._timeout = asyncio.timeout(None)
+        self._has_left = False
         self.is_done = False
 
     def _on_done(self, _: object) -> None:
         self.is_done = True
-        if not self._timeout.expired():
+        # It may have been on its way when the block was left.
+        if not self._has_left and not self._timeout.expired():
             self._timeout.reschedule(0)
 
     async def __aenter__(self) -> Self:
@@ -99,6 +101,7 @@ class _UntilDone:
         return self
 
     async def __aexit__(self, *exc_info: object) -> bool | None:
+        self._has_left = True
         self._future.remove_done_callback(self._on_done)
         try:
             await self._timeout.__aexit__(*exc_info)  # type: ignore[arg-type]  # As given.
