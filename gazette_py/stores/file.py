@@ -52,6 +52,10 @@ class FileStore(Store):
             raise self._error(
                 StoreDeniedError, "open", "store", "no file root is set: set --broker.file-root"
             )
+        if unknown := sorted(set(url.args) - {"find", "replace"}):
+            raise self._error(
+                StoreDeniedError, "open", "store", f"unknown argument {', '.join(unknown)}"
+            )
         self._root = os.path.abspath(file_root)
         self._file_mode = file_mode
         self._threads = Threads("store-file", _THREADS_MAX)

@@ -143,3 +143,8 @@ async def test_a_directory_is_no_object(store: FileStore) -> None:
     assert not await store.exists("journal")
     with pytest.raises(StoreMissingError):
         await store.get("journal")
+
+
+def test_an_argument_which_a_directory_has_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreDeniedError, match="unknown argument acl, zone"):
+        FileStore(StoreURL.parse("file:///?zone=a&acl=b&find=x"), str(tmp_path))
