@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -269,9 +270,11 @@ async def test_statuses_reach_the_caller(client: Client) -> None:
         await client.append(journal, b"x")
 
 
-async def stored(client: Client, journal: str) -> None:
+async def stored(
+    client: Client, journal: str, codec: CompressionCodec = CompressionCodec.GZIP
+) -> None:
     """Close the open fragment, and wait until the broker has listed it."""
-    await apply(client, spec(journal, replication=1, length=1024, codec=CompressionCodec.GZIP))
+    await apply(client, spec(journal, replication=1, length=1024, codec=codec))
     await client.append(journal)
 
     async def check() -> bool:
@@ -280,14 +283,23 @@ async def stored(client: Client, journal: str) -> None:
     await eventually(check, "stored")
 
 
+CODECS = (
+    CompressionCodec.NONE,
+    CompressionCodec.GZIP,
+    CompressionCodec.ZSTANDARD,
+    CompressionCodec.SNAPPY,
+)
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name.lower())
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied"])
 async def test_a_damaged_fragment_is_reported_and_not_served(
-    ready: dict[str, Any], client: Client, damage: str
+    ready: dict[str, Any], client: Client, damage: str, codec: CompressionCodec
 ) -> None:
-    journal = await new_journal(client, f"bad/{damage}")
+    journal = await new_journal(client, f"bad/{damage}-{codec.name}", codec=codec)
     content = os.urandom(50_000)
     await client.append(journal, content)
-    await stored(client, journal)
+    await stored(client, journal, codec)
     (path,) = Path(ready["file_root"], journal).iterdir()
     packed = bytearray(path.read_bytes())
     if damage == "flipped":
@@ -299,7 +311,7 @@ async def test_a_damaged_fragment_is_reported_and_not_served(
         else packed[: len(packed) // 2 if damage == "truncated" else 0]
     )
 
-    async with connect(ready["brokers"][0], cache_size=0, timeout_s=5) as proxied:
+    async with connect(ready["brokers"][0], cache_size=0, timeout_s=2) as proxied:
         reader = proxied.read(journal, offset=0, end_offset=len(content))
         received = bytearray()
 
@@ -310,7 +322,8 @@ async def test_a_damaged_fragment_is_reported_and_not_served(
         with pytest.raises(RpcError) as caught:
             await read()
         assert path.name[:90] in str(caught.value)
-        assert path.name[34:74] in str(caught.value)
+        assert f"expected 50000 bytes with SHA-1 {path.name[34:74]}, found " in str(caught.value)
+        assert re.search(r"found \d+ bytes with SHA-1 [0-9a-f]{40}", str(caught.value))
         assert received == b""
     async with connect(ready["brokers"][0], file_root=ready["file_root"]) as direct:
         with pytest.raises(CorruptFragmentError) as corrupt:
