@@ -5,11 +5,9 @@ changed.
 
 Invariants:
     KS1  `header.revision` is the greatest modification revision of any key below the root,
-    decodable
-         or not, deletions included. Progress moves `read_through` only.
+         decodable or not, deletions included. Progress moves `read_through` only.
     KS2  A value which does not decode never fails the mirror: a new key is ignored, a known one
-    keeps
-         its last good value and the revision of that.
+         keeps its last good value and the revision of that.
     KS3  A batch is applied whole or, if it contradicts what we know, not at all.
 
 Source: gazette/core keyspace/key_space.go, broker/key_space.go, allocator/allocator_key_space.go.

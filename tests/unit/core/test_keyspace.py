@@ -95,6 +95,14 @@ def test_deletions(maker: Maker) -> None:
     assert keyspace.assignments_by_member(process(TWO)) == []
 
 
+def test_a_broker_keeps_its_other_assignments(maker: Maker) -> None:
+    maker.assign("a/b/other", TWO, 1)
+    keyspace = maker.keyspace()
+    key = keys.assignment_key(ROOT, "a/journal", process(TWO), 0)
+    assert feed(keyspace, maker.delete(key.encode()), deletes=True)
+    assert [a.journal for a in keyspace.assignments_by_member(process(TWO))] == ["a/b/other"]
+
+
 def test_a_deletion_of_what_is_not_known_moves_the_revision_only(maker: Maker) -> None:
     keyspace = maker.keyspace()
     for key in (
