@@ -1,8 +1,12 @@
 """Who shall serve what, and the steps from here to there."""
 
+from collections.abc import Callable
+
 import pytest
 from keyspaces import Maker, process
 
+from gazette_py.core.allocator.cycles import cancel_cycles
+from gazette_py.core.allocator.placement import Placement, Problem
 from gazette_py.core.allocator.plan import Add, Checkpoint, Move, Remove, RemoveDead, plan
 from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import observe, shed_capacities
@@ -35,6 +39,37 @@ def planned(keyspace: KeySpace, desired: Desired | None = None) -> list[Checkpoi
 
 
 # State.
+
+
+def test_it_is_solved_anew_for_other_members_or_items_but_not_for_other_assignments() -> None:
+    def fingerprint(change: Callable[[Maker], object]) -> tuple[object, ...]:
+        maker = Maker()
+        for member in (A1, A2, B1):
+            maker.member(member)
+        maker.item("aaaa", 2)
+        change(maker)
+        return observe(maker.keyspace(), 9).fingerprint()
+
+    before = fingerprint(lambda maker: None)
+    assert fingerprint(lambda maker: maker.assign_all("aaaa", A1)) == before
+    changes: list[Callable[[Maker], object]] = [
+        lambda maker: maker.member(C1),
+        lambda maker: maker.member(B1, 11),
+        lambda maker: maker.member(B1, exiting=True),
+        lambda maker: maker.item("bbbb"),
+        lambda maker: maker.item("aaaa", 1),
+        lambda maker: maker.item("aaaa", 2, suspend=Suspend(SuspendLevel.PARTIAL)),
+    ]
+    for change in changes:
+        assert fingerprint(change) != before
+
+
+def test_capacity_is_what_members_can_take_in_the_long_run() -> None:
+    maker = Maker()
+    maker.member(A1, 5)
+    maker.member(B1, 3, exiting=True)
+    maker.item("aaaa", 1)
+    assert observe(maker.keyspace(), 9).capacity == 5
 
 
 def test_the_leader_is_the_oldest_member() -> None:
@@ -210,6 +245,51 @@ def test_of_too_many_replicas_those_of_several_zones_are_kept() -> None:
     assert {member.zone for member in holders} == {"a", "b"}
 
 
+def test_a_replica_is_given_up_if_another_item_makes_more_of_its_place() -> None:
+    """One of four is not placed either way, but neither item is in one zone."""
+    maker = Maker()
+    for member in (A1, A2, B1):
+        maker.member(member, 1)
+    maker.item("aaaa", 2)
+    maker.item("bbbb", 2)
+    maker.assign_all("aaaa", A1, A2)
+    maker.assign_all("bbbb", B1)
+    desired = solved(maker.keyspace())
+    assert desired["aaaa"] in (ids(A1), ids(A2))
+    assert desired["aaaa"] | desired["bbbb"] == ids(A1, A2, B1)
+
+
+def test_a_cycle_of_steps_which_meets_itself_in_an_item_is_parted() -> None:
+    """The item's two steps may each count on the same place in a zone: they go one at a time."""
+    placement = Placement(
+        Problem(
+            zones=["", "b", "a", "a", "b"],
+            limits=[0, 1, 4, 1, 1],
+            fair=[0, 1, 4, 1, 1],
+            wanted=[1, 3, 2],
+            current=[[], [1, 3, 2, 4], [3]],
+        )
+    )
+    placement.start()
+    cancel_cycles(placement)
+    assert placement.holders == [{2}, {1, 2, 3}, {2, 4}]
+
+
+def test_a_cycle_whose_steps_keep_to_zones_of_their_own_is_taken_whole() -> None:
+    placement = Placement(
+        Problem(
+            zones=["", "b", "c", "c", "a"],
+            limits=[0, 2, 2, 4, 2],
+            fair=[0, 1, 1, 2, 1],
+            wanted=[2, 3],
+            current=[[4, 2, 1], [4]],
+        )
+    )
+    placement.start()
+    cancel_cycles(placement)
+    assert placement.holders == [{1, 3}, {2, 3, 4}]
+
+
 # Planning.
 
 
@@ -313,6 +393,43 @@ def test_an_addition_waits_for_room() -> None:
     maker.assign_all("aaaa", A1)
     maker.assign_all("bbbb", B1)
     assert planned(maker.keyspace(), {"aaaa": ids(B1), "bbbb": ids(A1)}) == []
+
+
+def exchange(*, consistent: bool = True) -> tuple[Maker, Desired]:
+    """Return two full members which shall exchange items, and a third with room."""
+    maker = Maker()
+    for member in (A1, B1, C1):
+        maker.member(member, 1)
+    for name, member in (("aaaa", A1), ("bbbb", B1)):
+        maker.item(name, 1)
+        maker.assign_all(name, member, consistent=consistent)
+    return maker, {"aaaa": ids(B1), "bbbb": ids(A1)}
+
+
+def test_of_full_members_which_wait_for_each_other_one_takes_a_detour() -> None:
+    """PL5."""
+    maker, wanted = exchange()
+    ((add,),) = planned(maker.keyspace(), wanted)
+    assert isinstance(add, Add)
+    assert (add.journal, add.member.broker.id, add.slot) == ("aaaa", process(C1), 1)
+
+
+def test_no_detour_is_taken_while_changes_are_to_come() -> None:
+    maker, wanted = exchange(consistent=False)
+    assert planned(maker.keyspace(), wanted) == []
+
+
+def test_a_detour_is_of_an_item_which_may_leave_who_is_waited_for() -> None:
+    """Neither of one which lacks replicas itself, nor of one which stays where it is."""
+    maker, wanted = exchange()
+    maker.member(B2, 1)
+    for name, replication in (("aa-lacking", 3), ("aa-staying", 1)):
+        maker.item(name, replication)
+        maker.assign_all(name, B2)
+        wanted[name] = ids(B2)
+    ((add,),) = planned(maker.keyspace(), wanted)
+    assert isinstance(add, Add)
+    assert add.journal == "aaaa"
 
 
 def test_assignments_of_a_deleted_item_are_removed() -> None:
