@@ -108,6 +108,7 @@ class EtcdClient(Etcd):
         self._current = 0
         self._token = ""
         self._watches: set[WatchStream] = set()
+        self._calls: set[Any] = set()  # Under way, other than watches.
         self._granted_at: dict[int, float] = {}  # Monotonic, by lease.
 
     async def range_prefix(self, prefix: bytes, revision: int = 0) -> RangeResult:
@@ -172,6 +173,9 @@ class EtcdClient(Etcd):
 
     async def close(self) -> None:
         """Release the connections. Calls and watches which are under way fail."""
+        # Not every gRPC finds all calls of a channel which it closes.
+        for call in (*self._calls, *self._watches):
+            call.cancel()
         for channel in self._channels:
             await channel.close()
 
@@ -212,19 +216,24 @@ class EtcdClient(Etcd):
         return await self._call_once(endpoint, method, request, kind)
 
     async def _call_once(self, endpoint: int, method: str, request: Message, kind: type[M]) -> M:
-        call: Callable[..., Any] = self._channels[endpoint].unary_unary(
+        begin: Callable[..., Any] = self._channels[endpoint].unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
             response_deserializer=kind.FromString,
         )
-        with wire.closed_is_unavailable(self._access.endpoints[endpoint]):
-            response: M = await call(
-                request,
-                timeout=self._timeout_s,
-                metadata=wire.metadata(self._token),
-                # With one endpoint there is no other to try while it starts again.
-                wait_for_ready=len(self._channels) == 1,
-            )
+        call = begin(
+            request,
+            timeout=self._timeout_s,
+            metadata=wire.metadata(self._token),
+            # With one endpoint there is no other to try while it starts again.
+            wait_for_ready=len(self._channels) == 1,
+        )
+        self._calls.add(call)
+        try:
+            with wire.closed_is_unavailable(self._access.endpoints[endpoint]):
+                response: M = await call
+        finally:
+            self._calls.discard(call)
         return response
 
     async def _authenticate(self, endpoint: int) -> None:

@@ -43,6 +43,10 @@ class WatchStream:
         """Ask for progress, as soon as the watch exists. Requests not yet sent are joined."""
         self._progress_wanted.set()
 
+    def cancel(self) -> None:
+        """End the stream. Who reads it looks cancelled."""
+        self._call.cancel()
+
     async def batches(self, prefix: bytes, revision: int) -> AsyncGenerator[WatchBatch, None]:
         """Yield batches from `revision` on, until the stream ends. Closing ends it.
 
