@@ -9,17 +9,19 @@ Invariants:
     PE2  The spec is the one of the time of the attempt: its first store, its path postfix.
     PE3  An object is written only where none exists; names carry offsets and sums, so whoever wrote
          it wrote the same content.
+    PE4  Each store has slots of its own: one which hangs delays no other.
 
 Source: gazette/core broker/fragment/persister.go and stores.go.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import BinaryIO, Protocol
 
-from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile
+from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile, SpoolUse
 from gazette_py.broker.token import Signal, wait_signal
 from gazette_py.clock import Clock
 from gazette_py.codecs import compressor
@@ -36,6 +38,11 @@ from gazette_py.telemetry.log import get_logger
 log = get_logger(__name__)
 
 PUT_TIMEOUT_S = 300.0
+"""For an attempt, and ..."""
+
+PUT_BYTES_PER_S_MIN = 1 << 20
+"""... as much more as content takes at this rate. The reference has no more than the former, within
+which a large fragment might never get into a slow store."""
 
 REPLICA_DELAY_S = (5.0, 10.0)
 """How long a replica gives the primary to upload a fragment, and ..."""
@@ -60,7 +67,7 @@ class PersistCounters(Protocol):
 
 
 class Persister:
-    """Works on many fragments at a time, `concurrency` of them in stores.
+    """Works on many fragments at a time, `concurrency` of them in each store.
 
     Args:
         stores: Where to.
@@ -69,7 +76,7 @@ class Persister:
         executor: Does the compression.
         clock: Times delays and retries.
         counters: Hear of outcomes.
-        concurrency: Attempts at a time.
+        concurrency: Attempts at a time, of each store.
     """
 
     def __init__(
@@ -89,7 +96,9 @@ class Persister:
         self._executor = executor
         self._clock = clock
         self._counters = counters
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(concurrency)
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing = Signal()
         self.pending_bytes = 0
@@ -129,8 +138,7 @@ class Persister:
             if delay_s and not (self._finishing.is_fired and attempt == 0):
                 await self._wait(delay_s)
             try:
-                async with self._slots:
-                    await self._attempt(spool)
+                await self._attempt_in_turn(spool)
             except Exception as exc:  # noqa: BLE001  # PE1: not even a bug may lose content.
                 self._counters.persist_failed()
                 log.warning(
@@ -152,6 +160,12 @@ class Persister:
         else:
             await wait_signal(delay_s, self._finishing)
 
+    async def _attempt_in_turn(self, spool: CompletedSpool) -> None:
+        spec = self._spec_of(spool.fragment.journal)
+        url = spec.fragment.stores[0] if spec is not None and spec.fragment.stores else ""
+        async with self._slots[url]:
+            await self._attempt(spool)  # Of the spec as it is by then (PE2).
+
     async def _attempt(self, spool: CompletedSpool) -> None:
         spec = self._spec_of(spool.fragment.journal)
         if spec is None or not spec.fragment.stores:
@@ -170,7 +184,8 @@ class Persister:
                     raise
 
     async def _put(self, store: Store, path: str, spool: CompletedSpool) -> None:
-        async with asyncio.timeout(PUT_TIMEOUT_S):
+        timeout_s = PUT_TIMEOUT_S + spool.fragment.length / PUT_BYTES_PER_S_MIN
+        async with asyncio.timeout(timeout_s):
             if await store.exists(path):
                 return
             codec, length = spool.fragment.compression_codec, spool.fragment.length
@@ -190,7 +205,9 @@ class Persister:
     def _compress(self, spool: CompletedSpool) -> tuple[SpoolFile, int]:
         """Return a file of the fragment's compressed content, and its length. It blocks."""
         fragment = spool.fragment
-        target = self._spools.open(f"{fragment.journal}.compressed", fragment.begin)
+        target = self._spools.open(
+            f"{fragment.journal}.compressed", fragment.begin, SpoolUse.UPLOAD
+        )
         coder, position, length = compressor(fragment.compression_codec), 0, 0
         while position < fragment.length:
             piece = spool.file.read(position, min(_PIECE_BYTES, fragment.length - position))

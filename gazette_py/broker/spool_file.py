@@ -7,6 +7,8 @@ Invariants:
     SF1  One process owns a directory. What an earlier one left there is removed when it is opened.
     SF2  The directory holds at most `bytes_max`. Beyond, writes fail with ENOSPC before the disk is
          full, and the appends they belong to are rolled back.
+    SF3  What is on its way to a store is always written: it is what makes room again. Copies of
+         what is stored take at most half of the room: readers of history do not stop appends.
 """
 
 import errno
@@ -15,6 +17,7 @@ import io
 import os
 import shutil
 import threading
+from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -26,12 +29,21 @@ _FREE_SHARE: Final = 0.9
 """Share of the free disk which is ours, where no limit is set."""
 
 
+class SpoolUse(Enum):
+    """What a file is for, and thereby what it may take of the directory (SF3)."""
+
+    CONTENT = auto()  # Of appends, which no store has.
+    UPLOAD = auto()  # The same once more, as a store shall have it.
+    COPY = auto()  # Of what a store has.
+
+
 class SpoolFile:
     """A file which is written by one owner, and read by any number at once."""
 
-    def __init__(self, directory: "SpoolDirectory", path: str) -> None:
+    def __init__(self, directory: "SpoolDirectory", path: str, use: SpoolUse) -> None:
         self._directory = directory
         self._path = path
+        self._use = use
         self._size = 0  # Bytes counted against the directory.
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
@@ -43,7 +55,7 @@ class SpoolFile:
         """
         end = position + len(content)
         if end > self._size:
-            self._directory.take(end - self._size)
+            self._directory.take(end - self._size, self._use)
             self._size = end
         view = memoryview(content)
         while view:
@@ -64,7 +76,7 @@ class SpoolFile:
         if fd < 0:
             return  # It could not be opened.
         os.close(fd)
-        self._directory.give(self._size)
+        self._directory.give(self._size, self._use)
         # Another process may have swept it, if this one lost the directory's lock.
         Path(self._path).unlink(missing_ok=True)
 
@@ -110,7 +122,7 @@ class SpoolDirectory:
 
     def __init__(self, path: str, bytes_max: int = 0) -> None:
         self.path = path
-        self.bytes_used = 0
+        self._used = dict.fromkeys(SpoolUse, 0)  # Bytes.
         self._serial = 0
         # Files are written and let go of in several threads; the latter may even happen within
         # `take`, when the garbage collector runs there.
@@ -130,7 +142,12 @@ class SpoolDirectory:
         self._sweep()
         self._bytes_max = bytes_max or int(shutil.disk_usage(path).free * _FREE_SHARE)
 
-    def open(self, journal: str, begin: int) -> SpoolFile:
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of all files together."""
+        return sum(self._used.values())
+
+    def open(self, journal: str, begin: int, use: SpoolUse = SpoolUse.CONTENT) -> SpoolFile:
         """Make an empty file for a fragment.
 
         Raises:
@@ -138,17 +155,17 @@ class SpoolDirectory:
         """
         self._serial += 1
         name = f"{journal.replace('/', '%2F')[-120:]}@{begin:016x}.{self._serial}{_SUFFIX}"
-        return SpoolFile(self, os.path.join(self.path, name))
+        return SpoolFile(self, os.path.join(self.path, name), use)
 
-    def take(self, length: int) -> None:
+    def take(self, length: int, use: SpoolUse) -> None:
         """Count bytes about to be written.
 
         Raises:
             OSError: They do not fit into the budget.
         """
         with self._lock_used:
-            if self.bytes_used + length <= self._bytes_max:
-                self.bytes_used += length
+            if self._has_room(length, use):
+                self._used[use] += length
                 return
         raise OSError(
             errno.ENOSPC,
@@ -156,10 +173,19 @@ class SpoolDirectory:
             " the fragment stores do not take content fast enough",
         )
 
-    def give(self, length: int) -> None:
+    def _has_room(self, length: int, use: SpoolUse) -> bool:
+        if use is SpoolUse.UPLOAD:
+            return True
+        if use is SpoolUse.COPY and self._used[use] + length > self._bytes_max // 2:
+            return False
+        # Uploads end by themselves. To refuse appends for them would halve the budget.
+        held = self._used[SpoolUse.CONTENT] + self._used[SpoolUse.COPY]
+        return held + length <= self._bytes_max
+
+    def give(self, length: int, use: SpoolUse) -> None:
         """Count bytes which were removed."""
         with self._lock_used:
-            self.bytes_used -= length
+            self._used[use] -= length
 
     def close(self) -> None:
         """Give the directory up. Files go away as they are let go of."""

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from concurrent.futures import Executor
 from contextlib import aclosing
 
-from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile
+from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile, SpoolUse
 from gazette_py.client.direct import read_fragment
 from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.errors import RpcUnavailableError
@@ -74,7 +74,8 @@ class StoredFragments:
         stream = await store.get(stored_path(entry))
         loop = asyncio.get_running_loop()
         try:
-            copy, length = self._spools.open(fragment.journal, fragment.begin), 0
+            copy = self._spools.open(fragment.journal, fragment.begin, SpoolUse.COPY)
+            length = 0
             async with aclosing(read_fragment(fragment, stream, self._executor)) as pieces:
                 async for piece in pieces:
                     await loop.run_in_executor(self._executor, copy.write, length, piece)
