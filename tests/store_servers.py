@@ -31,11 +31,15 @@ class FailingServer:
     Attributes:
         endpoint: Its URL.
         requests: First lines of the requests so far.
+        headers: Of each, by lower-case name.
+        body_bytes: Length of all bodies together.
     """
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.body_bytes = 0
 
     def url(self) -> str:
         """Return the URL of a fragment store."""
@@ -50,11 +54,17 @@ def failing_server(answer: Callable[[int], bytes | None]) -> Iterator[FailingSer
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             first = self.rfile.readline().decode()
-            length = 0
-            while (line := self.rfile.readline().strip().lower()) != b"":
-                if line.startswith(b"content-length:"):
-                    length = int(line.split(b":")[1])
-            self.rfile.read(length)
+            headers: dict[str, str] = {}
+            while (line := self.rfile.readline().decode().strip()) != "":
+                name, _, value = line.partition(":")
+                headers[name.lower()] = value.strip()
+            server.headers.append(headers)
+            length = int(headers.get("content-length", "0"))
+            if headers.get("expect") == "100-continue":
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            while length and (piece := self.rfile.read(min(length, 1 << 16))):
+                server.body_bytes += len(piece)
+                length -= len(piece)
             server.requests.append(first.strip())
             body = answer(len(server.requests) - 1)
             if body is None:

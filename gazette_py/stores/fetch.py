@@ -19,7 +19,7 @@ from gazette_py.errors import (
 )
 from gazette_py.stores.base import ObjectStream
 from gazette_py.stores.paths import join_below
-from gazette_py.stores.s3_answers import classify
+from gazette_py.stores.s3_answers import classify, is_still_gzip
 from gazette_py.stores.threads import FileChunks, Threads
 
 _THREADS_MAX: Final = 16
@@ -74,7 +74,7 @@ class UrlFetcher:
         if answer.status != 200:
             answer.close()
             raise _error(classify(answer.status, ""), url, f"HTTP {answer.status}")
-        encoding = "gzip" if answer.headers.get("Content-Encoding", "") == "gzip" else ""
+        encoding = "gzip" if is_still_gzip(answer.headers.get("Content-Encoding", "")) else ""
         return ObjectStream(
             encoding, FileChunks(self._threads, answer, translate, (HTTPError, OSError))
         )

@@ -27,7 +27,13 @@ from gazette_py.clock import Clock
 from gazette_py.errors import StoreDeniedError, StoreError, StoreMissingError, StoreUnavailableError
 from gazette_py.protocol.store_url import StoreURL
 from gazette_py.stores.base import ObjectInfo, ObjectStream, Store
-from gazette_py.stores.s3_answers import ListPage, classify, parse_error, parse_list_page
+from gazette_py.stores.s3_answers import (
+    ListPage,
+    classify,
+    is_still_gzip,
+    parse_error,
+    parse_list_page,
+)
 from gazette_py.stores.threads import FileChunks, Threads
 
 _T = TypeVar("_T")
@@ -122,7 +128,7 @@ class S3Store(Store):
             return self._client().get_object(**self._address(path))
 
         answer = await self._run("get", path, call, discard=lambda late: late["Body"].close())
-        is_gzip = "gzip" in answer.get("ContentEncoding", "").split(",")
+        is_gzip = is_still_gzip(answer.get("ContentEncoding", ""))
         translate = functools.partial(self._translate, "get", path)
         chunks = FileChunks(self._threads, answer["Body"], translate, _FOREIGN_ERRORS)
         return ObjectStream("gzip" if is_gzip else "", chunks)
@@ -281,9 +287,16 @@ class S3Store(Store):
             read_timeout=read_s,
             retries={"mode": "standard", "total_max_attempts": _TRIES},
             max_pool_connections=_THREADS_MAX,
-            # A custom endpoint has no host names of buckets.
-            s3={"addressing_style": "path"} if self._args.get("endpoint") else None,
+            s3={"addressing_style": self._addressing_style()},
         )
+
+    def _addressing_style(self) -> str:
+        # A custom endpoint has no host names of buckets, and no certificate holds for a dot more.
+        if self._args.get("endpoint") or "." in self._parsed.host:
+            return "path"
+        # boto3 by itself signs URLs for the global endpoint, which redirects to a bucket's region
+        # or refuses it, and the signature does not hold there.
+        return "virtual"
 
     async def _run(
         self,

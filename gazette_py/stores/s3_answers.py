@@ -51,6 +51,11 @@ def classify(status: int, code: str) -> type[StoreError]:
     return StoreDeniedError if 300 <= status < 500 else StoreUnavailableError
 
 
+def is_still_gzip(content_encoding: str) -> bool:
+    """Tell whether the header says gzip, perhaps besides how S3 clients frame their uploads."""
+    return "gzip" in (part.strip().lower() for part in content_encoding.split(","))
+
+
 def parse_error(body: bytes) -> tuple[str, str]:
     """Return code and message of an error's body, empty if it has none."""
     fields: dict[str, str] = {}
@@ -97,7 +102,11 @@ def parse_list_page(body: bytes) -> ListPage:
         objects = tuple(_listed(fields, is_encoded) for fields in found)
     except KeyError as exc:
         raise ValueError(f"an object of the listing has no {exc}") from exc
-    return ListPage(objects, page.get("NextContinuationToken", ""))
+    next_token = page.get("NextContinuationToken", "")
+    if page.get("IsTruncated") == "true" and not next_token:
+        # To end here would hide fragments, and with them how far the journal goes.
+        raise ValueError("the listing goes on, and does not say where")
+    return ListPage(objects, next_token)
 
 
 def _listed(fields: dict[str, str], is_encoded: bool) -> ListedObject:

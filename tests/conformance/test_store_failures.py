@@ -3,8 +3,10 @@
 import io
 import os
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from store_servers import failing_server, http_answer, moto
@@ -221,6 +223,110 @@ async def test_arguments_reach_the_object() -> None:
 
     assert head["StorageClass"] == "STANDARD_IA"
     assert head["ServerSideEncryption"] == "AES256"
+
+
+@pytest.mark.parametrize(
+    ("args", "sent"),
+    [
+        ("", {}),
+        ("&acl=private", {"x-amz-acl": "private"}),
+        ("&storageClass=GLACIER_IR", {"x-amz-storage-class": "GLACIER_IR"}),
+        (
+            "&sse=aws:kms&sseKmsKeyId=some-key",
+            {
+                "x-amz-server-side-encryption": "aws:kms",
+                "x-amz-server-side-encryption-aws-kms-key-id": "some-key",
+            },
+        ),
+    ],
+)
+async def test_a_put_says_what_is_asked_for_and_no_more(args: str, sent: dict[str, str]) -> None:
+    """Neither an ACL, which many buckets refuse, nor a checksum, which not all servers know."""
+    with failing_server(lambda _: http_answer("200 OK")) as server:
+        async with opened(server.url() + args) as store:
+            await put(store, "journal/object")
+        [headers] = server.headers
+
+    own = {name: value for name, value in headers.items() if name.startswith("x-amz-")}
+    del own["x-amz-date"], own["x-amz-content-sha256"]
+    assert own == sent
+    assert "content-encoding" not in headers
+    assert headers["authorization"].startswith("AWS4-HMAC-SHA256 ")
+
+
+@pytest.mark.parametrize(
+    ("url", "begin"),
+    [
+        ("s3://bucket/p/?region=eu-west-1", "https://bucket.s3.eu-west-1.amazonaws.com/p/"),
+        ("s3://bucket/p/?region=me-central-1", "https://bucket.s3.me-central-1.amazonaws.com/p/"),
+        ("s3://bu.cket/p/?region=eu-west-1", "https://s3.eu-west-1.amazonaws.com/bu.cket/p/"),
+        (
+            "s3://bucket/p/?region=eu-west-1&endpoint=http://store:9000",
+            "http://store:9000/bucket/p/",
+        ),
+    ],
+)
+async def test_a_signed_url_is_of_the_region_and_the_endpoint(url: str, begin: str) -> None:
+    """The global endpoint redirects new buckets, and refuses regions which are opted into."""
+    async with opened(url) as store:
+        assert store.sign_get("journal/object", 60).startswith(begin + "journal/object?X-Amz-")
+
+
+async def test_a_profile_has_credentials_and_a_region(
+    real_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    profiles = tmp_path / "profiles"
+    profiles.write_text(
+        f"[profile mine]\nregion = {real_s3.region}\naws_access_key_id = {real_s3.access_key}\n"
+        f"aws_secret_access_key = {real_s3.secret_key}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
+    async with opened(f"s3://fragments/?profile=mine&endpoint={real_s3.endpoint}") as store:
+        await put(store, "journal/object")
+        assert await read(await store.get("journal/object")) == b"content"
+
+
+class Zeros(io.RawIOBase):
+    """A large file of zeros, which takes no memory."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self._length = length
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = min(len(buffer), self._length - self._position)
+        buffer[:count] = bytes(count)
+        self._position += count
+        return count
+
+
+async def test_a_large_object_is_never_in_memory() -> None:
+    length = 256 << 20
+    with failing_server(lambda _: http_answer("200 OK")) as server:
+        async with opened(server.url()) as store:
+            await put(store, "journal/small")  # Loads what boto3 loads once.
+            tracemalloc.start()
+            try:
+                await store.put("journal/large", lambda: io.BufferedReader(Zeros(length)), length)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+        assert server.body_bytes == len(b"content") + length
+    assert peak < 16 << 20
 
 
 async def test_an_object_above_the_bound_of_one_request_goes_in_parts(real_s3: S3Server) -> None:

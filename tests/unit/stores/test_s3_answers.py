@@ -5,6 +5,7 @@ from gazette_py.stores.s3_answers import (
     ListedObject,
     ListPage,
     classify,
+    is_still_gzip,
     parse_error,
     parse_list_page,
 )
@@ -48,11 +49,27 @@ def test_keys_are_taken_literally_unless_said_to_be_encoded() -> None:
         (b"", "malformed listing"),
         (b"<html></html>", "not a listing: html"),
         (PAGE.replace(b"<Size>12</Size>", b""), "has no 'Size'"),
+        (PAGE.replace(b"NextContinuationToken", b"NextMarker"), "does not say where"),
+        (b"<Error><Code>InternalError</Code></Error>", "not a listing: Error"),
     ],
 )
 def test_a_body_which_is_no_whole_page_is_refused(body: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_list_page(body)
+
+
+@pytest.mark.parametrize(
+    ("header", "is_gzip"),
+    [
+        ("gzip", True),
+        ("aws-chunked, GZIP", True),
+        ("aws-chunked,gzip", True),
+        ("", False),
+        ("br", False),
+    ],
+)
+def test_content_which_is_still_encoded_says_so(header: str, is_gzip: bool) -> None:
+    assert is_still_gzip(header) is is_gzip
 
 
 def test_errors_have_code_and_message() -> None:
