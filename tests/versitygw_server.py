@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -64,32 +65,63 @@ def find_versitygw() -> str:
     return found
 
 
-@contextlib.contextmanager
-def versitygw(directory: Path, bucket: str = "fragments") -> Iterator[S3Server]:
-    """Run a server over a new directory, with a bucket, until the context ends."""
-    program = find_versitygw()
-    server = S3Server(
-        endpoint=f"http://127.0.0.1:{_free_port()}",
-        bucket=bucket,
-        access_key="test-access",
-        secret_key="test-secret",
-    )
-    root, sidecar = directory / "objects", directory / "metadata"
-    root.mkdir()
-    sidecar.mkdir()
-    # Metadata goes to files of its own: temporary file systems often have no extended attributes.
-    command = [program, "--port", server.endpoint.removeprefix("http://"), "--quiet"]
-    command += ["--access", server.access_key, "--secret", server.secret_key]
-    command += ["posix", "--sidecar", str(sidecar), str(root)]
-    with (directory / "versitygw.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _wait_ready(process, server.endpoint, directory / "versitygw.log")
-        server.create_bucket()
-        yield server
-    finally:
-        process.terminate()
+class VersityGW:
+    """A server over a directory, which keeps its objects and its port over restarts."""
+
+    def __init__(self, directory: Path, bucket: str = "fragments") -> None:
+        self.server = S3Server(
+            endpoint=f"http://127.0.0.1:{_free_port()}",
+            bucket=bucket,
+            access_key="test-access",
+            secret_key="test-secret",
+        )
+        self.root = directory / "objects"
+        sidecar = directory / "metadata"
+        self.root.mkdir()
+        sidecar.mkdir()
+        self._log = directory / "versitygw.log"
+        # Metadata goes to files of its own: temporary file systems often have no extended
+        # attributes.
+        address = self.server.endpoint.removeprefix("http://")
+        self._command = [find_versitygw(), "--port", address, "--quiet"]
+        self._command += ["--access", self.server.access_key, "--secret", self.server.secret_key]
+        self._command += ["posix", "--sidecar", str(sidecar), str(self.root)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        _wait_ready(self._process, self.server.endpoint, self._log)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
         process.wait(timeout=10)
+
+
+@contextlib.contextmanager
+def versitygw_process(directory: Path) -> Iterator[VersityGW]:
+    """Run a server over a new directory, with a bucket, until the context ends."""
+    gateway = VersityGW(directory)
+    try:
+        gateway.start()
+        gateway.server.create_bucket()
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+@contextlib.contextmanager
+def versitygw(directory: Path) -> Iterator[S3Server]:
+    """Run a server which is only spoken to."""
+    with versitygw_process(directory) as gateway:
+        yield gateway.server
 
 
 def _wait_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
