@@ -19,7 +19,7 @@ from gazette_py.core.allocator.plan import Add, Change, Checkpoint, Move, Remove
 from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import AllocState, observe
 from gazette_py.core.keyspace import KeySpace, Member
-from gazette_py.errors import EtcdUnavailableError
+from gazette_py.errors import EtcdError
 from gazette_py.etcd.base import Compare, Delete, Etcd, Op, Put, Target
 from gazette_py.protocol.keys import assignment_key, item_key
 from gazette_py.protocol.route import ProcessID
@@ -31,7 +31,7 @@ TXN_OPS_MAX = 128
 """Comparisons, and operations, which etcd takes in one transaction by default."""
 
 RETRY_S = 1.0
-"""After etcd could not be reached."""
+"""After etcd could not be reached, or refused us."""
 
 
 class AllocatorMetrics(Protocol):
@@ -59,7 +59,9 @@ async def run_allocator(
         seen = mirror.keyspace.header.revision
         try:
             written = await loop.converge()
-        except EtcdUnavailableError as exc:
+        except EtcdError as exc:
+            # Also if it refuses, as when it has run out of space. To end here would help nobody: so
+            # would the next leader, and the one after that.
             log.warning("allocator_round_failed", err=str(exc))
             await clock.sleep(RETRY_S)
             continue
