@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -59,9 +60,11 @@ class EtcdServer:
             process.kill()
             process.wait()
 
-    def send_signal(self, signal: int) -> None:
+    def send_signal(self, number: int) -> None:
         assert self._process is not None
-        self._process.send_signal(signal)
+        self._process.send_signal(number)
+        if number == signal.SIGSTOP:  # Until its last thread has stopped, it may still answer.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def post(self, path: str, body: dict[str, object]) -> None:
         """Call etcd's JSON gateway: for what brokers never do, so that our client cannot."""

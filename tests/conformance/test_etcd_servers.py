@@ -346,6 +346,25 @@ async def test_a_token_which_etcd_does_not_know_any_more_is_renewed(tmp_path: Pa
             await calling.revoke_lease(lease)
 
 
+async def test_a_token_which_has_expired_is_renewed(tmp_path: Path) -> None:
+    """Calls, watches and leases go on though each token is gone before the next use of it."""
+    with etcd(tmp_path, "--auth-token-ttl=1") as server:
+        enable_auth(server)
+        async with client_of(server.url, user="broker", password="secret") as client:
+            lease = await client.grant_lease(9)
+            keeper = client.keep_alive(lease, 9)  # Refreshed every 3 s.
+            revision = await put(client, b"/a", b"1", lease=lease)
+            async with watching(client, b"/a", revision) as batches:
+                assert [event.kv.value for event in await next_events(batches)] == [b"1"]
+                token = client._token
+                for _ in range(2):
+                    await until_refreshed(keeper)
+                await put(client, b"/a", b"2", lease=lease)
+                assert client._token != token
+                assert [event.kv.value for event in await next_events(batches)] == [b"2"]
+            await keeper.stop()
+
+
 async def test_who_may_not_is_told(tmp_path: Path) -> None:
     with etcd(tmp_path) as server:
         enable_auth(server)
