@@ -71,6 +71,20 @@ def test_snappy_begins_with_the_identifier_once() -> None:
     assert stored.count(STREAM_IDENTIFIER) == 1
 
 
+def test_snappy_reads_what_the_reference_writes() -> None:
+    """From its framed writer: a compressed chunk, and after a flush a raw one."""
+    stored = bytes.fromhex(
+        "ff060000734e61507059"
+        "001d0000f83409f935446f6e65206c696e65206f6620746578742c20861200000a"
+        "0108000015b98f16000102ff"
+    )
+    coder = decompressor(Codec.SNAPPY)
+    content = coder.decompress(stored)
+    coder.finish()
+
+    assert content == b"one line of text, one line of text, one line of text\n\x00\x01\x02\xff"
+
+
 def test_snappy_skips_padding_and_skippable_chunks() -> None:
     coder = compressor(Codec.SNAPPY)
     stored = coder.compress(b"content") + coder.flush()
