@@ -321,13 +321,15 @@ class _Process:
         while True:
             revision = keyspace.header.revision
             own = keyspace.members.get(own_id)
-            if own is not None and not own.broker.exiting and not is_asked:
+            if own is None or own.broker.exiting:
+                # Only what follows our own mark counts: who joined before it is seen by now.
+                others = [m for i, m in keyspace.members.items() if i != own_id]
+                if all(member.broker.exiting for member in others):
+                    return
+                if not self._service.local_replicas():
+                    return
+            elif not is_asked:
                 is_asked = await self._session.set_exiting(own)
-            others = [m for i, m in keyspace.members.items() if i != own_id]
-            if all(member.broker.exiting for member in others):
-                return
-            if is_asked and not self._service.local_replicas():
-                return
             await self._mirror.wait_change(revision)
 
     async def _end(self, tasks: "_Tasks") -> None:
