@@ -6,8 +6,11 @@ GAZETTE_TEST_GO_PROTO    a checkout of gazette/core, for its protocol.proto
 """
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from versitygw_server import S3Server, versitygw
 
 
 def named(variable: str) -> str:
@@ -31,3 +34,14 @@ def gazctl() -> str:
 @pytest.fixture
 def go_checkout() -> str:
     return named("GAZETTE_TEST_GO_PROTO")
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A real S3 server, whose credentials all children find in their environment."""
+    directory = tmp_path / "s3"
+    directory.mkdir()
+    with versitygw(directory) as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server

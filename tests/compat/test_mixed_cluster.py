@@ -1,25 +1,17 @@
-"""Brokers of the reference and ours in one cluster, and the reference's CLI with both."""
+"""Brokers of the reference and ours in one cluster: they share journals, and hand them over."""
 
-import asyncio
-import json
-import os
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from local_clusters import apply, config, eventually, keyspace_of, spec, wait_consistent
+from go_programs import barriers, go_member, leader, primaries
+from local_clusters import apply, broker_of, config, eventually, keyspace_of, spec, wait_consistent
 
-from gazette_py.client import Client
-from gazette_py.clock import SYSTEM
+from gazette_py.client import Change, Client, connect
 from gazette_py.lake import Lake
 from gazette_py.local.cluster import LocalCluster
-from gazette_py.local.ports import free_ports
-from gazette_py.local.process import ChildProcess
 from gazette_py.protocol.enums import CompressionCodec
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 JOURNALS = ("mixed/one", "mixed/two", "mixed/three", "mixed/four")
 CODECS = (
@@ -30,48 +22,9 @@ CODECS = (
 )
 
 
-@asynccontextmanager
-async def go_member(cluster: LocalCluster, program: str, zone: str) -> AsyncIterator[str]:
-    """Run a broker of the reference as another member; yield its endpoint."""
-    (port,) = free_ports(1)
-    command = [
-        *(program, "serve", f"--broker.port={port}", "--broker.host=127.0.0.1"),
-        *(f"--broker.zone={zone}", "--broker.id=go-broker"),
-        f"--broker.file-root={cluster.file_root}",
-        f"--broker.max-replication={max(1, cluster.config.brokers - 1)}",
-        f"--etcd.address={cluster.etcd_url}",
-        f"--etcd.prefix={cluster.config.etcd_prefix}",
-        *("--etcd.lease=2s", "--log.level=info"),
-    ]
-    log = cluster.config.data_dir / "logs" / "go.log"
-    process = await ChildProcess.start("go-broker", command, log)
-    try:
-        await process.wait_listening(f"http://127.0.0.1:{port}/debug/ready", 20, SYSTEM)
-
-        async def is_member() -> bool:
-            members = (await keyspace_of(cluster)).members
-            return any(member.suffix == "go-broker" for member in members)
-
-        await eventually(is_member, "a member")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        if not await process.stop(20):
-            raise AssertionError(f"the broker did not end: {process.last_output()}")
-
-
-async def primaries(cluster: LocalCluster) -> dict[str, str]:
-    """Return the ID of each journal's primary."""
-    keyspace = await keyspace_of(cluster)
-    found = {}
-    for journal in JOURNALS:
-        primary = keyspace.route_of(journal).primary_id
-        found[journal] = primary.suffix if primary else ""
-    return found
-
-
 async def write(client: Client, contents: dict[str, bytes], rounds: int) -> None:
     for number in range(rounds):
-        for journal in JOURNALS:
+        for journal in contents:
             content = f"{journal} {number} ".encode() * 100 + b"\n"
             await client.append(journal, content, timeout_s=30)
             contents[journal] += content
@@ -86,12 +39,15 @@ async def test_journals_live_on_brokers_of_both_kinds(tmp_path: Path, go_broker:
     contents = dict.fromkeys(JOURNALS, b"")
     options = config(tmp_path, brokers=3, zones=("a", "b", "c"))
     async with LocalCluster(options) as cluster:
-        async with go_member(cluster, go_broker, "d") as go, cluster.connect() as client:
+        # The cap of the cluster is 2: each journal has two of the four brokers.
+        async with (
+            go_member(cluster, go_broker, "d", replication=2) as go,
+            cluster.connect() as client,
+        ):
             specs = [
                 spec(j, replication=4, codec=codec, length=1 << 14)
                 for j, codec in zip(JOURNALS, CODECS, strict=True)
             ]
-            # The cap of the cluster is 2: each journal has two of the four brokers.
             await apply(client, *specs)
 
             async def go_serves() -> bool:
@@ -105,11 +61,10 @@ async def test_journals_live_on_brokers_of_both_kinds(tmp_path: Path, go_broker:
             await eventually(go_serves, "served by the other kind, too")
             await write(client, contents, 20)
             await check(client, contents)
-            from gazette_py.client import connect
-
-            async with connect(go, cache_size=0) as by_go:
+            async with connect(go.endpoint, cache_size=0) as by_go:
                 await check(by_go, contents)
-        # The Go broker has drained: its journals went to ours, with all which was acknowledged.
+            await go.drain()
+        # Its journals went to ours, with all which was acknowledged.
         async with cluster.connect() as client:
             for journal in JOURNALS:
                 await client.append(journal, timeout_s=30)
@@ -123,7 +78,7 @@ async def test_journals_live_on_brokers_of_both_kinds(tmp_path: Path, go_broker:
                 assert b"".join([piece async for piece in lake.read(journal)]) == content
 
 
-async def test_ours_drain_to_theirs(tmp_path: Path, go_broker: str) -> None:
+async def test_ours_drain_to_theirs_and_theirs_to_ours(tmp_path: Path, go_broker: str) -> None:
     contents = dict.fromkeys(JOURNALS, b"")
     async with LocalCluster(config(tmp_path, brokers=1, zones=("a",))) as cluster:
         async with cluster.connect() as client:
@@ -134,51 +89,76 @@ async def test_ours_drain_to_theirs(tmp_path: Path, go_broker: str) -> None:
             assert ours is not None
             assert await ours.stop(60)
             assert ours.exit_code == 0
-            from gazette_py.client import connect
-
-            async with connect(go, file_root=str(cluster.file_root)) as client:
+            async with connect(go.endpoint, file_root=str(cluster.file_root)) as client:
                 await wait_consistent(cluster, client, JOURNALS)
                 assert set((await primaries(cluster)).values()) == {"go-broker"}
                 await check(client, contents)
                 await write(client, contents, 5)
                 await check(client, contents)
             await cluster.start_broker(cluster.brokers[0])
-
-
-async def run(*command: str, stdin: bytes = b"") -> str:
-    done = await asyncio.to_thread(
-        subprocess.run, command, input=stdin, capture_output=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
-
-
-async def test_their_cli_works_with_our_brokers(tmp_path: Path, gazctl: str) -> None:
-    specs = tmp_path / "specs.yaml"
-    specs.write_text(
-        "name: theirs/\nreplication: 3\nfragment:\n  length: 65536\n"
-        "  compression_codec: GZIP\n  stores: ['file:///']\n  refresh_interval: 1s\n"
-        "children:\n- name: theirs/one\n- name: theirs/two\n"
-    )
-    async with LocalCluster(config(tmp_path)) as cluster:
-        broker = f"--broker.address={cluster.endpoints[0]}"
-        await run(gazctl, "journals", "apply", broker, "--specs", str(specs))
+            await go.drain()
         async with cluster.connect() as client:
-            await wait_consistent(cluster, client, ["theirs/one", "theirs/two"])
-        content = os.urandom(100_000).hex().encode() + b"\n"
-        selector = ("-l", "name=theirs/one")
-        await run(gazctl, "journals", "append", broker, *selector, stdin=content)
-        read = await run(gazctl, "journals", "read", broker, *selector)
-        assert read.encode() == content
-        listed = await run(gazctl, "journals", "list", broker, "--format", "json")
-        names = [json.loads(line)["name"] for line in listed.splitlines()]
-        assert names == ["theirs/one", "theirs/two"]
-        fragments = await run(gazctl, "journals", "fragments", broker, *selector)
-        assert "theirs/one" in fragments or "0000000000000000" in fragments
-        await run(gazctl, "journals", "suspend", broker, *selector, "--force")
-        await run(gazctl, "journals", "append", broker, *selector, stdin=content)
-        await run(gazctl, "journals", "reset-head", broker, *selector)
+            await wait_consistent(cluster, client, JOURNALS)
+            assert set((await primaries(cluster)).values()) == {"broker-0"}
+            await check(client, contents)
+
+
+async def test_either_kind_leads_the_allocator(tmp_path: Path, go_broker: str) -> None:
+    """Journals are made, moved and deleted, and members drain, whoever leads."""
+    contents: dict[str, bytes] = {}
+    options = config(tmp_path, brokers=2, extra_flags=("--broker.max-replication=3",))
+
+    async def make(client: Client, *journals: str) -> None:
+        await apply(client, *(spec(j, length=1 << 14) for j in journals))
+        await wait_consistent(cluster, client, journals)
+        contents.update(dict.fromkeys(journals, b""))
+        await write(client, contents, 3)
+
+    async def delete(client: Client, journal: str) -> None:
+        await client.apply([Change(expect_mod_revision=-1, delete=journal)])
+        del contents[journal]
+
+        async def is_gone() -> bool:
+            return not (await keyspace_of(cluster)).assignments_of(journal)
+
+        await eventually(is_gone, "without assignments")
+
+    async def restart(index: int) -> None:
+        broker = broker_of(cluster, f"broker-{index}")
+        assert broker.process is not None
+        theirs = (first.endpoint, second.endpoint)
+        async with barriers(theirs, contents):
+            assert await broker.process.stop(30)
+        assert broker.process.exit_code == 0
+        assert "broker_leaves_with_assignments" not in broker.process.log.read_text()
+        async with connect(",".join(theirs)) as client:
+            await wait_consistent(cluster, client, list(contents))
+        await cluster.start_broker(broker)
+
+    async with (
+        LocalCluster(options) as cluster,
+        go_member(cluster, go_broker, "c", name="go-0", replication=3) as first,
+        go_member(cluster, go_broker, "d", name="go-1", replication=3) as second,
+    ):
         async with cluster.connect() as client:
-            assert (
-                await client.read_all("theirs/one", 0, 2 * len(content), block=True) == 2 * content
-            )
+            assert (await leader(cluster)).startswith("broker-")
+            await make(client, "led/ours-1", "led/ours-2", "led/ours-3")
+            await delete(client, "led/ours-1")
+        await restart(0)
+        await restart(1)
+        async with cluster.connect() as client:
+            assert await leader(cluster) == "go-0"
+            await make(client, "led/theirs-1", "led/theirs-2", "led/theirs-3")
+            await delete(client, "led/theirs-1")
+            await delete(client, "led/ours-2")
+        await restart(0)
+        # It drains while it leads. R=3 is left without a member to spare.
+        async with barriers(cluster.endpoints, contents):
+            await first.drain()
+        assert await leader(cluster) == "go-1"
+        async with cluster.connect() as client:
+            await wait_consistent(cluster, client, list(contents))
+            await write(client, contents, 3)
+            for broker in (*cluster.endpoints, second.endpoint):
+                async with connect(broker, cache_size=0) as one:
+                    await check(one, contents)

@@ -1,0 +1,129 @@
+"""Programs of the reference, as tests use them: its broker as a child process, and its CLI."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from local_clusters import eventually, keyspace_of
+
+from gazette_py.client import connect
+from gazette_py.clock import SYSTEM
+from gazette_py.core.allocator.state import leader_of
+from gazette_py.errors import GazetteError
+from gazette_py.local.cluster import LocalCluster
+from gazette_py.local.ports import free_ports
+from gazette_py.local.process import ChildProcess
+
+
+class GoBroker:
+    """A broker of the reference, which runs."""
+
+    def __init__(self, name: str, endpoint: str, process: ChildProcess) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.process = process
+
+    async def drain(self, timeout_s: float = 30) -> None:
+        """Ask it to leave, and wait until it has handed everything off."""
+        ended = await self.process.stop(timeout_s)
+        assert ended, f"{self.name} did not leave: {self.process.last_output()}"
+        assert self.process.exit_code == 0, self.process.last_output()
+
+
+@asynccontextmanager
+async def go_member(
+    cluster: LocalCluster,
+    program: str,
+    zone: str,
+    *,
+    name: str = "go-broker",
+    replication: int = 1,
+    prefix: str = "",
+) -> AsyncIterator[GoBroker]:
+    """Run a broker of the reference as another member; what is left of it is killed at the end.
+
+    Args:
+        cluster: Whose etcd and file store it uses.
+        program: The path of `gazette`.
+        zone: Its zone.
+        name: Its suffix.
+        replication: The cap of the cluster. It must be the same for all members.
+        prefix: Of another cluster in the same etcd, if it shall not be a member of this one.
+    """
+    (port,) = free_ports(1)
+    command = [
+        *(program, "serve", f"--broker.port={port}", "--broker.host=127.0.0.1"),
+        *(f"--broker.zone={zone}", f"--broker.id={name}"),
+        f"--broker.file-root={cluster.file_root}",
+        f"--broker.max-replication={replication}",
+        f"--etcd.address={cluster.etcd_url}",
+        f"--etcd.prefix={prefix or cluster.config.etcd_prefix}",
+        *("--etcd.lease=2s", "--log.level=info"),
+    ]
+    log = cluster.config.data_dir / "logs" / f"{name}.log"
+    process = await ChildProcess.start(name, command, log)
+    try:
+        await process.wait_listening(f"http://127.0.0.1:{port}/debug/ready", 20, SYSTEM)
+
+        async def is_member() -> bool:
+            members = (await keyspace_of(cluster)).members
+            return any(member.suffix == name for member in members)
+
+        if not prefix:
+            await eventually(is_member, "a member")
+        yield GoBroker(name, f"http://127.0.0.1:{port}", process)
+    finally:
+        await process.kill()
+
+
+@asynccontextmanager
+async def barriers(endpoints: Iterable[str], journals: Iterable[str]) -> AsyncIterator[None]:
+    """Send empty appends all the time, as a journal's writers would.
+
+    A broker of the reference which cannot reach a peer tries again a minute later, or at the next
+    append. It does not reach one which came back at the same address within its back-off.
+    """
+    wanted = list(journals)
+
+    async def send() -> None:
+        async with connect(",".join(endpoints)) as client:
+            while True:
+                for journal in wanted:
+                    try:
+                        await client.append(journal, timeout_s=2)
+                    except GazetteError as exc:
+                        if not exc.retryable:
+                            raise
+                await asyncio.sleep(0.1)
+
+    async with asyncio.TaskGroup() as group:
+        sender = group.create_task(send())
+        yield
+        sender.cancel()
+
+
+async def primaries(cluster: LocalCluster) -> dict[str, str]:
+    """Return the suffix of each journal's primary, or an empty one."""
+    keyspace = await keyspace_of(cluster)
+    found = {}
+    for journal in keyspace.items:
+        primary = keyspace.route_of(journal).primary_id
+        found[journal] = primary.suffix if primary else ""
+    return found
+
+
+async def leader(cluster: LocalCluster) -> str:
+    """Return the suffix of the member which leads the allocator."""
+    member = leader_of(await keyspace_of(cluster))
+    assert member is not None
+    return member.broker.id.suffix
+
+
+async def run(*command: str, stdin: bytes = b"", fails: bool = False) -> str:
+    """Run a program which must succeed, or fail; return what it wrote."""
+    done = await asyncio.to_thread(
+        subprocess.run, command, input=stdin, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stdout.decode() + done.stderr.decode()
+    return done.stderr.decode() if fails else done.stdout.decode()
