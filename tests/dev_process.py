@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 GAZETTE_PY = [sys.executable, "-m", "gazette_py"]
+JOURNALCTL = [sys.executable, "-m", "gazette_py.cli.journalctl"]
 
 
 @contextmanager

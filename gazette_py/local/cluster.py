@@ -3,6 +3,7 @@
     DATA/etcd         etcd's data, unless etcd runs elsewhere
     DATA/fragments    the file store, unless there is another store
     DATA/spools/N     open fragments of broker N
+    DATA/lost         what killed brokers left of fragments which are in no store
     DATA/logs         output of every child
 
 Invariants:
@@ -10,14 +11,15 @@ Invariants:
     LC2  `stop` leaves no child behind. Brokers end first, all at once, so that nobody waits for
          another to take over; etcd ends last.
     LC3  A start over data of before resumes every journal at the end of its index: all spools were
-         persisted when it stopped, or else the loss is told.
+         persisted when it stopped, or else it tells which bytes are in no store, and keeps what
+         the brokers left of them.
 """
 
 import asyncio
 import fcntl
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,6 +35,7 @@ from gazette_py.errors import (
 )
 from gazette_py.etcd import client as etcd_client
 from gazette_py.local.etcd_process import start_etcd
+from gazette_py.local.leftovers import Leftover, lost_spans, move_leftovers
 from gazette_py.local.ports import check_free, free_ports
 from gazette_py.local.process import ChildProcess
 from gazette_py.stores.registry import HEALTH_PENDING, StoreRegistry
@@ -85,15 +88,31 @@ class LocalBroker:
         return self.process is not None and self.process.exit_code is None
 
 
-class LocalCluster:
-    """Use it as `async with`: it is up inside, and gone outside."""
+def _print_error(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
-    def __init__(self, config: ClusterConfig, clock: Clock = SYSTEM) -> None:
+
+class LocalCluster:
+    """Use it as `async with`: it is up inside, and gone outside.
+
+    Args:
+        config: What to start.
+        clock: Times waits.
+        tell: Called with each line for the user: steps which take long, and warnings.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        clock: Clock = SYSTEM,
+        tell: Callable[[str], None] = _print_error,
+    ) -> None:
         self.config = config
         self.brokers: list[LocalBroker] = []
         self.etcd_url = config.etcd
         self.file_root = config.data_dir / "fragments"
         self._clock = clock
+        self._tell = tell
         self.is_clean = True  # Every broker which was stopped has persisted its spools.
         self.example_path = config.data_dir / "example.yaml"
         self._etcd: ChildProcess | None = None
@@ -134,14 +153,28 @@ class LocalCluster:
         for index in range(config.brokers):
             zone = config.zones[index % len(config.zones)]
             self.brokers.append(LocalBroker(index, zone, *ports[2 * index : 2 * index + 2]))
+        await self.start_brokers()
+        self._write_example()
+
+    async def start_brokers(self) -> None:
+        """Start all brokers, none of which runs, and resume journals.
+
+        Raises:
+            ConfigError: One does not start.
+        """
+        leftovers = move_leftovers(self.config.data_dir / "spools", self.config.data_dir / "lost")
+        if leftovers:
+            self._tell(
+                "brokers were killed here; their places in etcd are free again after up to"
+                f" {self.config.lease_s} s"
+            )
         try:
             async with asyncio.TaskGroup() as group:
                 for broker in self.brokers:
                     group.create_task(self.start_broker(broker))
         except* ConfigError as failed:
             raise failed.exceptions[0] from failed
-        await self._resume()
-        self._write_example()
+        await self._resume(leftovers)
 
     def _write_example(self) -> None:
         """Write a journal for `journalctl apply -f`, as new journals are best made here."""
@@ -243,25 +276,72 @@ class LocalCluster:
     def _log(self, name: str) -> Path:
         return self.config.data_dir / "logs" / f"{name}.log"
 
-    async def _resume(self) -> None:
+    async def _resume(self, leftovers: Sequence[Leftover]) -> None:
         """Move every journal whose replicas begin anew to the end of what is stored."""
         async with self.connect() as client:
             listed = await client.list()
             async with asyncio.TaskGroup() as group:
                 for journal in listed.journals:
-                    group.create_task(self._resume_journal(client, journal.spec.name))
+                    name = journal.spec.name
+                    left = [leftover for leftover in leftovers if leftover.is_of(name)]
+                    group.create_task(self._resume_journal(client, name, left))
+        for leftover in leftovers:
+            leftover.path.unlink(missing_ok=True)  # Of a deleted journal, or it is stored.
 
-    async def _resume_journal(self, client: Client, journal: str) -> None:
+    async def _resume_journal(
+        self, client: Client, journal: str, leftovers: Sequence[Leftover]
+    ) -> None:
+        stored: list[tuple[int, int]] | None = None
         try:
-            await client.append(journal, timeout_s=_RESUME_TIMEOUT_S)
-        except IndexHasGreaterOffsetError:
-            head = await client.write_head(journal)
-            await client.append(journal, offset=head, timeout_s=_RESUME_TIMEOUT_S)
+            try:
+                await client.append(journal, timeout_s=_RESUME_TIMEOUT_S)
+            except IndexHasGreaterOffsetError:
+                head = await client.write_head(journal)
+                await client.append(journal, offset=head, timeout_s=_RESUME_TIMEOUT_S)
+            if leftovers:
+                fragments = [entry.fragment async for entry in client.fragments(journal)]
+                stored = [(fragment.begin, fragment.end) for fragment in fragments]
         except StoreUnhealthyError as exc:
-            print(f"warning: {exc}", file=sys.stderr)
+            self._tell(f"warning: {exc}")
         except GazetteError as exc:
             # Say so, and go on: other journals may be fine, and this one can be looked at.
-            print(f"warning: journal {journal} does not take appends yet: {exc}", file=sys.stderr)
+            self._tell(f"warning: journal {journal} does not take appends yet: {exc}")
+        if leftovers:
+            self._tell_lost(journal, leftovers, stored)
+
+    def _tell_lost(
+        self,
+        journal: str,
+        leftovers: Sequence[Leftover],
+        stored: Sequence[tuple[int, int]] | None,
+    ) -> None:
+        """Tell what was in no store when brokers were killed, and keep it out of the way (LC3).
+
+        Args:
+            journal: Its name.
+            leftovers: What they left of it.
+            stored: Spans of its fragments; None: that is not known.
+        """
+        spans = lost_spans(leftovers, stored or ())
+        if not spans:
+            return
+        offsets = ", ".join(f"[{begin}, {end})" for begin, end in spans)
+        length = sum(end - begin for begin, end in spans)
+        kept = f"what they left is kept in {leftovers[0].path.parent}"
+        if stored is None:
+            self._tell(
+                f"warning: journal {journal} may have lost offsets {offsets}: its brokers were"
+                f" killed, and its store could not be compared; {kept}"
+            )
+        else:
+            self._tell(
+                f"warning: journal {journal} lost up to {length:,} bytes, offsets {offsets}: its"
+                " brokers were killed before these were in a store. It goes on at offset"
+                f" {max((end for _, end in stored), default=0)}; {kept}"
+            )
+        for leftover in leftovers:
+            # Under a name which the next start does not compare: offsets may be used again.
+            leftover.path.rename(leftover.path.with_suffix(".bytes"))
 
     # The end.
 
@@ -273,8 +353,8 @@ class LocalCluster:
         return all(ended)
 
     async def wait_broken(self) -> str:
-        """Wait until a child has ended, and return which and how."""
-        children = [b.process for b in self.brokers if b.process is not None]
+        """Wait until a child which runs now has ended, and return which and how."""
+        children = [b.process for b in self.brokers if b.process is not None and b.is_running]
         children += [self._etcd] if self._etcd is not None else []
         waits = [asyncio.create_task(child.wait(), name=child.name) for child in children]
         try:

@@ -1,7 +1,6 @@
-"""`gazette-py dev` and `gazette-py demo` as a newcomer runs them."""
+"""`gazette-py dev` as a newcomer runs it."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -10,36 +9,15 @@ from pathlib import Path
 
 import pytest
 from dev_process import GAZETTE_PY, dev
+from processes import processes_of, wait_gone
 
 from gazette_py.client import Change, connect
-from gazette_py.local.flights import flights
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.journal import FragmentSpec, JournalSpec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 NS = 1_000_000_000
-
-
-def processes_of(text: str) -> list[str]:
-    """Return command lines of processes which have `text` among their arguments."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if text in command and str(os.getpid()) != entry.name:
-                found.append(command)
-    return found
-
-
-def wait_gone(text: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while left := processes_of(text):
-        assert time.monotonic() < deadline, f"still there: {left}"
-        time.sleep(0.05)
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
@@ -151,21 +129,45 @@ def test_an_etcd_which_is_not_there_is_one_line_and_exit_code_2(tmp_path: Path) 
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("rows", [0, 4000])
-def test_the_demo_loses_nothing(rows: int) -> None:
-    done = run("demo", "--json", "--rows", str(rows))
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    expected = list(flights(rows))
-    total = sum(flight.distance for flight in expected)
-    assert result["rows_from_brokers"] == result["rows_from_files"] == len(expected)
-    assert result["distance_from_brokers"] == result["distance_from_files"] == total
-    assert result["killed"]
-    assert result["bytes_at_risk"] > 0
-    assert result["differences"] == []
+async def append_to_open_fragment(address: str) -> tuple[int, int]:
+    """Return the span of a fragment which all replicas hold, and no store."""
+    async with connect(address) as client:
+        deadline = time.monotonic() + 30
+        while len((await client.list()).journals[0].route.members) < 3:
+            assert time.monotonic() < deadline, "the journal has not all of its replicas"
+        await client.append("kept/journal", b"at risk\n")
+        while True:
+            listed = [entry.fragment async for entry in client.fragments("kept/journal")]
+            local = [(f.begin, f.end) for f in listed if not f.backing_store]
+            if len(local) == 1:
+                return local[0]
+            assert time.monotonic() < deadline, f"not stored: {local}"
 
 
-def test_the_demo_tells_differences_by_its_exit_code() -> None:
-    refused = run("demo", "--brokers", "3")
-    assert refused.returncode == 2
-    assert "--brokers" in refused.stderr
+def test_bytes_which_killed_brokers_took_along_are_told(tmp_path: Path) -> None:
+    """All are killed at once: what was acknowledged is in no store, and nobody can hand it over."""
+    with dev("--data-dir", str(tmp_path)) as (process, ready):
+        asyncio.run(append_and_read(ready["brokers"][0], 0))
+        begin, end = asyncio.run(append_to_open_fragment(ready["brokers"][0]))
+        children = [pid for pid in processes_of(str(tmp_path)) if pid != process.pid]
+        for pid in [*children, process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+    wait_gone(str(tmp_path), 5.0)
+    with dev("--data-dir", str(tmp_path)) as (process, ready):
+        assert process.stderr is not None
+        assert "brokers were killed here" in process.stderr.readline()
+        assert process.stderr.readline() == (
+            f"warning: journal kept/journal lost up to {end - begin} bytes, offsets [{begin},"
+            f" {end}): its brokers were killed before these were in a store. It goes on at offset"
+            f" {begin}; what they left is kept in {tmp_path}/lost\n"
+        )
+        kept = [file.read_bytes() for file in (tmp_path / "lost").iterdir()]
+        assert kept.count(b"start 0\nat risk\n"[begin:]) == 3
+        content = asyncio.run(append_and_read(ready["brokers"][0], 1))
+        assert content == b"start 0\n"[:begin] + b"start 1\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    with dev("--data-dir", str(tmp_path)) as (process, ready):
+        process.send_signal(signal.SIGTERM)
+        assert "lost" not in process.communicate(timeout=60)[1], "it is told once"
