@@ -48,16 +48,20 @@ def data_directory(path: str | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def run_until_signal(work: Callable[[], Awaitable[int]]) -> int:
+def run_until_signal(work: Callable[[Path], Awaitable[int]], directory: str | None) -> int:
     """Run work, which SIGINT and SIGTERM cancel; return its exit code, or 128 + the signal.
 
     Cancelled work stops its cluster. Further signals do not hurry it: it is bounded.
+
+    Args:
+        work: Called with its directory.
+        directory: Path of it; None: a temporary one, which is removed at the end.
     """
     received: list[int] = []
 
     async def main() -> int:
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(work())
+        task = asyncio.ensure_future(in_directory())
 
         def on_signal(number: int) -> None:
             received.append(number)
@@ -70,6 +74,11 @@ def run_until_signal(work: Callable[[], Awaitable[int]]) -> int:
             return await task
         except asyncio.CancelledError:
             return 128 + received[0]
+
+    async def in_directory() -> int:
+        # Made only now that signals are handled: none ends us before it is removed.
+        with data_directory(directory) as path:
+            return await work(path)
 
     # gRPC's own log would show through ours while children come and go.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

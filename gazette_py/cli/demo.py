@@ -1,6 +1,8 @@
 """`gazette-py demo`: the main job, on real data, with real parts."""
 
+import asyncio
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,11 +10,10 @@ import click
 
 from gazette_py.cli.cluster_options import (
     cluster_options,
-    data_directory,
     parse_zones,
     run_until_signal,
 )
-from gazette_py.cli.errors import usage
+from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
 
 if TYPE_CHECKING:
     from gazette_py.local.cluster import LocalCluster
@@ -41,57 +42,59 @@ def command(
       gazette-py demo --store 's3://bucket/prefix/?region=eu-west-1'
       gazette-py demo --keep
     """
-    if brokers == 3 or brokers == 2:
-        raise usage(
-            "--brokers",
-            f"with {brokers} no broker could take the place of the one which is killed",
-            "Use 4 or more, or 1 for a run without a kill.",
+    if find_spec("duckdb") is None:
+        raise usage("duckdb", "it is not installed", "Try `pip install 'gazette-py[dev]'`.")
+
+    async def work(directory: Path) -> int:
+        return await _run(
+            directory,
+            rows=rows,
+            keep=keep,
+            as_json=as_json,
+            brokers=brokers,
+            zones=parse_zones(zones),
+            store=store,
+            etcd=etcd,
         )
-    with data_directory(None) as directory:
 
-        async def work() -> int:
-            return await _run(
-                directory,
-                rows=rows,
-                keep=keep,
-                as_json=as_json,
-                brokers=brokers,
-                zones=parse_zones(zones),
-                store=store,
-                etcd=etcd,
-            )
-
-        code = run_until_signal(work)
-    sys.exit(code)
+    sys.exit(run_until_signal(work, None))
 
 
 async def _run(directory: Path, *, rows: int, keep: bool, as_json: bool, **options: Any) -> int:
     from gazette_py.clock import SYSTEM
     from gazette_py.local.cluster import ClusterConfig, LocalCluster
-    from gazette_py.local.demo import Demo
+    from gazette_py.local.demo import Demo, DemoFailedError
 
     config = ClusterConfig(data_dir=directory, lease_s=_LEASE_S, **options)
-    with _Screen(quiet=False) as screen:
+    with _Screen() as screen:
         screen.step(f"starting etcd and {config.brokers} brokers")
-        cluster = LocalCluster(config)
-        async with cluster:
+        async with LocalCluster(config, tell=screen.step) as cluster:
             demo = Demo(cluster, screen.reporter(), SYSTEM, rows)
-            await demo.run_live()
-            if keep:
-                screen.close()
-                await _stay(cluster)
-                return 0
-            await demo.stop_brokers()
-            result = await demo.read_files()
-    _print(result, as_json=as_json)
-    return 1 if result.differences else 0
+            try:
+                await demo.run_live()
+                await demo.stop_brokers()
+                result = await demo.read_files()
+            except DemoFailedError as exc:
+                raise CommandError(
+                    Failure(code=ExitCode.ERROR, status="FAILED", what="demo", detail=str(exc)),
+                    is_json=as_json,
+                ) from exc
+            _print(result, as_json=as_json)
+            if not keep:
+                return 1 if result.differences else 0
+            await demo.start_brokers_again()
+            screen.close()
+            try:
+                return await _stay(cluster)
+            except asyncio.CancelledError:  # Ctrl-C is how it ends.
+                return 1 if result.differences else 0
 
 
 _LEASE_S = 2
 """Short, so that the others take over soon."""
 
 
-async def _stay(cluster: "LocalCluster") -> None:
+async def _stay(cluster: "LocalCluster") -> int:
     address = cluster.endpoints[0]
     click.echo(
         "\n".join(
@@ -107,17 +110,18 @@ async def _stay(cluster: "LocalCluster") -> None:
         ),
         err=True,
     )
-    await cluster.wait_broken()
+    click.echo(f"error: {await cluster.wait_broken()}", err=True)
+    return 1
 
 
 class _Screen:
     """Tells what happens: a progress bar on a terminal, plain lines elsewhere."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("rows acknowledged"),
             BarColumn(),
@@ -139,7 +143,7 @@ class _Screen:
 
     def step(self, text: str) -> None:
         """Tell a step."""
-        self._console.print(f"- {text}", highlight=False, markup=False)
+        self._console.print(f"- {text}", highlight=False, markup=False, soft_wrap=True)
 
     def _update(self, done: int, total: int) -> None:
         if self._task is None:
@@ -183,14 +187,20 @@ def _print(result: "DemoResult", *, as_json: bool) -> None:
             f"{result.rows_per_second:,.0f} rows/s,"
             f" {result.bytes_appended / result.seconds_appending / 1e6:.1f} MB/s",
         ),
-        ("longest append", f"{result.longest_append_s:.2f} s (the take-over)"),
-        ("broker killed", f"{result.killed or 'none'}, {result.bytes_at_risk:,} bytes at risk"),
+        ("longest pause", f"{result.longest_append_s:.2f} s for one append, with its retries"),
+        (
+            "broker killed",
+            f"{result.killed}, {result.bytes_at_risk:,} acknowledged bytes were in no store;"
+            f" others took over within {result.take_over_s:.1f} s"
+            if result.killed
+            else "none",
+        ),
         (
             "appends retried",
             f"{result.appends_retried}, of which {result.appends_found_landed} had happened",
         ),
     ):
-        click.echo(f"{label:<18}{text:>16}")
+        click.echo(f"{label:<18}{text}")
     for difference in result.differences:
         click.echo(f"DIFFERENCE: {difference}", err=True)
     click.echo("\nfailed" if result.differences else "\nall of it is there, once, in order")

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gazette_py.cli.cluster_options import (
     cluster_options,
-    data_directory,
     parse_zones,
     run_until_signal,
 )
@@ -44,23 +44,21 @@ def command(
       gazette-py dev --data-dir ./data --brokers 3 --port 9000
       gazette-py dev --store 's3://bucket/prefix/?region=eu-west-1'
     """
-    with data_directory(data_dir) as directory:
 
-        async def work() -> int:
-            return await _run(
-                directory,
-                brokers=brokers,
-                zones=parse_zones(zones),
-                store=store,
-                etcd=etcd,
-                port=port,
-            )
+    async def work(directory: Path) -> int:
+        return await _run(
+            directory,
+            brokers=brokers,
+            zones=parse_zones(zones),
+            store=store,
+            etcd=etcd,
+            port=port,
+        )
 
-        code = run_until_signal(work)
-    sys.exit(code)
+    sys.exit(run_until_signal(work, data_dir))
 
 
-async def _run(directory: Any, **options: Any) -> int:
+async def _run(directory: Path, **options: Any) -> int:
     from gazette_py.local.cluster import ClusterConfig, LocalCluster
 
     cluster = LocalCluster(ClusterConfig(data_dir=directory, **options))

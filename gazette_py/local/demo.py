@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from gazette_py.client import Change, Client
 from gazette_py.clock import Clock
 from gazette_py.core.cover_set import CoverSet
-from gazette_py.errors import GazetteError
+from gazette_py.errors import GazetteError, IndexHasGreaterOffsetError, OffsetJumpError
 from gazette_py.local.cluster import LocalBroker, LocalCluster
 from gazette_py.local.exact_append import ExactWriter
 from gazette_py.local.flights import Flight, flights
@@ -37,6 +37,9 @@ _CLOSING_LENGTH = 1 << 10  # The least there is: the next append closes whatever
 _BATCH_ROWS = 50
 _READY_TIMEOUT_S = 30.0
 _PERSIST_TIMEOUT_S = 60.0
+_LISTED_TIMEOUT_S = 15.0  # Brokers list the store every second or so.
+_KILL_TIMEOUT_S = 30.0
+_TAKE_OVER_TIMEOUT_S = 30.0
 _POLL_S = 0.1
 
 
@@ -63,6 +66,7 @@ class DemoResult:
     longest_append_s: float = 0.0
     appends_retried: int = 0
     appends_found_landed: int = 0
+    take_over_s: float = 0.0  # From the kill until all journals had all of their replicas again.
     killed: str = ""
     bytes_at_risk: int = 0  # Acknowledged, held by the broker which was killed, in no store.
     differences: list[str] = field(default_factory=list)
@@ -108,6 +112,8 @@ class Demo:
             )
         self._appended = 0
         self._half = asyncio.Event()
+        self._killed = asyncio.Event()
+        self._appending: set[str] = set()  # Journals whose writer does not wait for the kill.
         self._writers: dict[str, ExactWriter] = {}
 
     async def run_live(self) -> DemoResult:
@@ -157,11 +163,15 @@ class Demo:
         )
         await self._apply(client, _FRAGMENT_LENGTH)
         for journal in JOURNALS:
-            ready = await client.append(journal, timeout_s=_READY_TIMEOUT_S)  # A barrier.
-            if ready.commit.end:
+            try:
+                ready = await client.append(journal, timeout_s=_READY_TIMEOUT_S)  # A barrier.
+                head = ready.commit.end
+            except IndexHasGreaterOffsetError:
+                head = await client.write_head(journal)
+            if head:
                 raise DemoFailedError(
-                    f"journal {journal} holds {ready.commit.end} bytes of an earlier run: take"
-                    " another --store or data directory"
+                    f"journal {journal} holds {head:,} bytes of an earlier run: take another"
+                    " prefix for --store"
                 )
             self._writers[journal] = ExactWriter(client, journal, 0, self._clock)
 
@@ -172,8 +182,12 @@ class Demo:
         started = self._clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
-                if self._cluster.config.brokers > 1:
+                if self._cluster.config.replication > 1:
                     group.create_task(self._kill_half_way(client))
+                else:
+                    self._reporter.step("journals have one replica: no broker is killed")
+                    self._killed.set()
+                self._appending.update(JOURNALS)
                 for journal in JOURNALS:
                     group.create_task(self._append_part(journal))
         except* GazetteError as failed:
@@ -190,40 +204,77 @@ class Demo:
     async def _append_part(self, journal: str) -> None:
         rows, writer = self._parts[journal], self._writers[journal]
         for first in range(0, len(rows), _BATCH_ROWS):
+            if 4 * self._appended >= 3 * len(self._rows):
+                await self._wait_killed(journal)
             batch = rows[first : first + _BATCH_ROWS]
             await writer.append(b"".join(flight.line for flight in batch))
             self._appended += len(batch)
             self._reporter.progress(self._appended, len(self._rows))
             if 2 * self._appended >= len(self._rows):
                 self._half.set()
+        self._appending.discard(journal)
+
+    async def _wait_killed(self, journal: str) -> None:
+        """Leave something to append after the kill, should the store be slow to list."""
+        self._appending.discard(journal)
+        await self._killed.wait()
+        self._appending.add(journal)
 
     async def _kill_half_way(self, client: Client) -> None:
         """Kill a primary which holds acknowledged bytes that are in no store."""
         await self._half.wait()
-        while True:
+        deadline = self._clock.monotonic() + _KILL_TIMEOUT_S
+        while self._clock.monotonic() < deadline:
             for journal in JOURNALS:
                 broker = await self._primary_of(client, journal)
+                stored = await self._stored_end(journal)
                 acknowledged = self._writers[journal].offset
-                # Of an open fragment half full at most, so that it is not stored before the kill.
-                unstored = acknowledged - await self._stored_end(journal)
-                if broker is None or not 0 < unstored < _FRAGMENT_LENGTH // 2:
-                    continue
-                assert broker.process is not None
-                await broker.process.kill()
-                # Looked at again: what was written before the kill counts.
-                at_risk = acknowledged - await self._stored_end(journal)
-                self._result.killed = f"{broker.zone}/{broker.id}"
-                self._result.bytes_at_risk = at_risk
-                self._reporter.step(
-                    f"killed {self._result.killed} (SIGKILL), primary of {journal}:"
-                    f" {at_risk:,} bytes which it had acknowledged are in no store"
-                )
-                if at_risk <= 0:
-                    raise DemoFailedError("the primary was killed too late to show anything")
-                return
-            if self._appended == len(self._rows):
-                raise DemoFailedError("no primary held bytes which were in no store")
+                if broker is not None and self._is_at_risk(acknowledged - stored):
+                    await self._kill(broker, journal, acknowledged)
+                    self._killed.set()
+                    await self._wait_taken_over(client, broker)
+                    return
             await self._clock.sleep(0)
+        raise DemoFailedError("no primary held bytes which were in no store")
+
+    def _is_at_risk(self, unstored: int) -> bool:
+        """Tell whether these bytes are in an open fragment, which is not closed before the kill."""
+        return 0 < unstored < _FRAGMENT_LENGTH // 2 or (unstored > 0 and not self._appending)
+
+    async def _kill(self, broker: LocalBroker, journal: str, acknowledged: int) -> None:
+        assert broker.process is not None
+        await broker.process.kill()
+        # Looked at again: what was stored before the kill does not count.
+        at_risk = acknowledged - await self._stored_end(journal)
+        self._result.killed = f"{broker.zone}/{broker.id}"
+        self._result.bytes_at_risk = at_risk
+        self._reporter.step(
+            f"killed {self._result.killed} (SIGKILL), primary of {journal}:"
+            f" {at_risk:,} bytes which it had acknowledged are in no store"
+        )
+        if at_risk <= 0:
+            raise DemoFailedError("the primary was killed too late to show anything")
+
+    async def _wait_taken_over(self, client: Client, killed: LocalBroker) -> None:
+        """Wait until every journal has all of its replicas again, and a primary."""
+        started = self._clock.monotonic()
+        while self._clock.monotonic() < started + _TAKE_OVER_TIMEOUT_S:
+            listed = await client.list()
+            routes = [entry.route for entry in listed.journals if entry.spec.name in JOURNALS]
+            if all(
+                route.primary >= 0
+                and len(route.members) >= self._cluster.config.replication
+                and killed.endpoint not in route.endpoints
+                for route in routes
+            ):
+                self._result.take_over_s = self._clock.monotonic() - started
+                self._reporter.step(
+                    f"the other brokers have taken over after {self._result.take_over_s:.1f} s:"
+                    f" all journals have {self._cluster.config.replication} replicas again"
+                )
+                return
+            await self._clock.sleep(_POLL_S)
+        raise DemoFailedError(f"nobody took over from {killed.id} in {_TAKE_OVER_TIMEOUT_S:.0f} s")
 
     async def _primary_of(self, client: Client, journal: str) -> LocalBroker | None:
         listed = await client.list()
@@ -277,7 +328,7 @@ class Demo:
         result = self._result
         for journal in JOURNALS:
             expected = b"".join(flight.line for flight in self._parts[journal])
-            content = await client.read_all(journal, 0, self._writers[journal].offset, block=True)
+            content = await self._read_all(client, journal)
             lines = [json.loads(line) for line in content.splitlines()]
             result.rows_from_brokers += len(lines)
             result.distance_from_brokers += sum(row["distance"] for row in lines)
@@ -287,6 +338,21 @@ class Demo:
                     f" {hashlib.sha1(content, usedforsecurity=False).hexdigest()}, appended was"
                     f" {hashlib.sha1(expected, usedforsecurity=False).hexdigest()}"
                 )
+
+    async def _read_all(self, client: Client, journal: str) -> bytes:
+        """Read a journal, all of which is stored.
+
+        A broker which took over lately may know of a later fragment before it knows of the first:
+        it then begins behind it, until it has listed the store again.
+        """
+        deadline = self._clock.monotonic() + _LISTED_TIMEOUT_S
+        while True:
+            try:
+                return await client.read_all(journal, 0, self._writers[journal].offset, block=True)
+            except OffsetJumpError:
+                if self._clock.monotonic() > deadline:
+                    raise
+                await self._clock.sleep(_POLL_S)
 
     async def stop_brokers(self) -> None:
         """Stop all brokers: from here on there are only files."""
@@ -299,13 +365,17 @@ class Demo:
         self._reporter.step("reading the fragment files with DuckDB")
         from gazette_py.local.demo_files import read_files
 
-        found = await read_files(
-            self._cluster.config.store, str(self._cluster.file_root), JOURNALS, self._rows
-        )
         result = self._result
-        result.rows_from_files, result.distance_from_files = found.rows, found.distance
-        result.fragments, result.stored_bytes = found.files, found.stored_bytes
-        result.differences += found.differences
+        try:
+            found = await read_files(
+                self._cluster.config.store, str(self._cluster.file_root), JOURNALS, self._rows
+            )
+        except GazetteError as exc:
+            result.differences.append(f"files: {exc}")
+        else:
+            result.rows_from_files, result.distance_from_files = found.rows, found.distance
+            result.fragments, result.stored_bytes = found.files, found.stored_bytes
+            result.differences += found.differences
         for what, appended, read in (
             ("rows", result.rows_expected, result.rows_appended),
             ("rows through brokers", result.rows_expected, result.rows_from_brokers),
@@ -316,3 +386,10 @@ class Demo:
             if appended != read:
                 result.differences.append(f"{what}: {read:,} instead of {appended:,}")
         return result
+
+    async def start_brokers_again(self) -> None:
+        """Start all brokers over what is stored, for a look around."""
+        self._reporter.step("starting the brokers again")
+        await self._cluster.start_brokers()
+        async with self._cluster.connect() as client:
+            await self._apply(client, _FRAGMENT_LENGTH)

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gazette_py.errors import GazetteError
 from gazette_py.lake import Lake
 from gazette_py.lake.duckdb import JsonLinesView, create_view
 from gazette_py.local.flights import COLUMNS, Flight
 
 _COLUMNS = {name: "VARCHAR" if is_text else "BIGINT" for name, is_text in COLUMNS.items()}
+
+
+class FilesUnreadableError(GazetteError):
+    """The files are not what brokers wrote."""
 
 
 @dataclass(slots=True)
@@ -28,9 +33,25 @@ class FilesReading:
 async def read_files(
     store: str, file_root: str, journals: Sequence[str], expected: Sequence[Flight]
 ) -> FilesReading:
-    """Return rows and sums of all journals, and how they differ from what was to be there."""
+    """Return rows and sums of all journals, and how they differ from what was to be there.
+
+    Raises:
+        FilesUnreadableError: A file is damaged.
+        OffsetJumpError: A file is missing.
+        ValidationError: All of them are.
+        StoreError: The store does not answer.
+    """
     import duckdb
 
+    try:
+        return await _read_files(duckdb, store, file_root, journals, expected)
+    except duckdb.Error as exc:
+        raise FilesUnreadableError(f"DuckDB cannot read them: {exc}") from exc
+
+
+async def _read_files(
+    duckdb: Any, store: str, file_root: str, journals: Sequence[str], expected: Sequence[Flight]
+) -> FilesReading:
     async with Lake(store, file_root=file_root) as lake:
         with (
             duckdb.connect() as connection,

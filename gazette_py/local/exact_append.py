@@ -5,7 +5,7 @@ the journal is read to learn whether the bytes there are ours.
 """
 
 from gazette_py import errors
-from gazette_py.client import Client
+from gazette_py.client import AppendResult, Client
 from gazette_py.clock import Clock
 
 _ATTEMPT_TIMEOUT_S = 10.0
@@ -42,32 +42,44 @@ class ExactWriter:
             GazetteError: It could not be done in time, or somebody else writes this journal.
         """
         started = self._clock.monotonic()
-        while not await self._try(content, started):
+        is_unknown = False  # Whether an earlier attempt did it.
+        failure: errors.GazetteError
+        while True:
+            try:
+                if is_unknown and await self._has_landed(content):
+                    self.found_landed += 1
+                    break
+                is_unknown = False
+                await self._attempt(content)
+                break
+            except errors.WrongAppendOffsetError as exc:
+                is_unknown, failure = True, exc
+            except errors.AppendOutcomeUnknownError as exc:
+                # Offset 0 cannot be asked for on the wire, where it means "any": look before the
+                # next. Any other is refused, if it was done.
+                is_unknown, failure = self.offset == 0, exc
+            except errors.OffsetJumpError as exc:
+                failure = exc  # The broker which we looked at has not listed the store lately.
+            except errors.GazetteError as exc:
+                if not exc.retryable:
+                    raise
+                failure = exc
+            if self._clock.monotonic() - started > self._give_up_s:
+                raise failure
             self.retries += 1
             await self._clock.sleep(_RETRY_S)
         self.offset += len(content)
         self.longest_s = max(self.longest_s, self._clock.monotonic() - started)
 
-    async def _try(self, content: bytes, started: float) -> bool:
-        try:
-            await self._client.append(
-                self.journal,
-                content,
-                offset=self.offset,
-                retry=False,
-                timeout_s=_ATTEMPT_TIMEOUT_S,
-            )
-        except errors.WrongAppendOffsetError:
-            return await self._has_landed(content)
-        except errors.AppendOutcomeUnknownError:
-            # Offset 0 cannot be asked for on the wire, where it means "any": look before the next.
-            return self.offset == 0 and await self._has_landed(content)
-        except errors.GazetteError as exc:
-            late = self._clock.monotonic() - started > self._give_up_s
-            if late or not exc.retryable:
-                raise
-            return False
-        return True
+    async def _attempt(self, content: bytes) -> AppendResult:
+        # Without the client's own attempts, whose waits grow: a take-over is soon done.
+        return await self._client.append(
+            self.journal,
+            content,
+            offset=self.offset if content else 0,
+            retry=False,
+            timeout_s=_ATTEMPT_TIMEOUT_S,
+        )
 
     async def _has_landed(self, content: bytes) -> bool:
         """Tell whether our content is at `offset`, behind a barrier: nothing of ours is under way.
@@ -75,13 +87,12 @@ class ExactWriter:
         Raises:
             ReadError: Something else is there.
         """
-        barrier = await self._client.append(self.journal, timeout_s=self._give_up_s)
-        if barrier.commit.end == self.offset:
+        head = (await self._attempt(b"")).commit.end
+        if head == self.offset:
             return False
         end = self.offset + len(content)
-        if barrier.commit.end >= end:
+        if head >= end:
             found = await self._client.read_all(self.journal, self.offset, end, block=True)
             if found == content:
-                self.found_landed += 1
                 return True
         raise errors.ReadError(self.journal, self.offset, "another writer appended here")
