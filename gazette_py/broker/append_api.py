@@ -30,6 +30,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.requests import validate_append_content, validate_append_first
+from gazette_py.rpc.errors import NOT_COMMITTED
 from gazette_py.rpc.stream import confirm_half_close, receive
 
 QUEUED_MESSAGES_MAX = 8
@@ -158,14 +159,19 @@ async def _proxy(
     first.header.CopyFrom(convert.header_to_pb(outcome.header))
     first.journal = strip_meta(first.journal)  # A Gazette broker dies of what follows a `;`.
     call = stub.Append()
+    forwarding = _Forwarding()
     # Not in a task group: it ends with the call, below.
     answering = asyncio.create_task(_answer(call), name="await the primary")
     try:
         async with proxied(peer):
             # The primary may answer at any time, as when it refuses, or has had to wait for long.
             async with _UntilDone(answering):
-                await _forward(call, first, context)
+                await forwarding.run(call, first, context)
             return await answering
+    except RpcError:
+        if not forwarding.may_commit:
+            context.set_trailing_metadata((NOT_COMMITTED,))
+        raise
     finally:
         call.cancel()
         answering.cancel()
@@ -177,19 +183,28 @@ async def _answer(
     return await call
 
 
-async def _forward(
-    call: "grpc.aio.StreamUnaryCall[pb.AppendRequest, pb.AppendResponse]",
-    first: pb.AppendRequest,
-    context: Context,
-) -> None:
-    try:
-        await call.write(first)
-        while (message := await receive(context, pb.AppendRequest)) is not None:
-            await call.write(message)
-        await confirm_half_close(context)
-        await call.done_writing()
-    except asyncio.InvalidStateError:
-        pass  # The primary has answered already.
+class _Forwarding:
+    """Passes a client's messages on."""
+
+    def __init__(self) -> None:
+        self.may_commit = False  # The primary may know that the client's stream is whole.
+
+    async def run(
+        self,
+        call: "grpc.aio.StreamUnaryCall[pb.AppendRequest, pb.AppendResponse]",
+        first: pb.AppendRequest,
+        context: Context,
+    ) -> None:
+        """Pass all of them on, or as many as the primary takes."""
+        try:
+            await call.write(first)
+            while (message := await receive(context, pb.AppendRequest)) is not None:
+                await call.write(message)
+            await confirm_half_close(context)
+            self.may_commit = True
+            await call.done_writing()
+        except asyncio.InvalidStateError:
+            pass  # The primary has answered already.
 
 
 class ClientContent:

@@ -18,6 +18,10 @@ from gazette_py.errors import (
     RpcUnavailableError,
 )
 
+NOT_COMMITTED = ("gazette-py-append", "not-committed")
+"""Trailing metadata of a failed Append: the broker which answers did not pass the request to commit
+on to the primary, so nothing was appended. Others ignore it."""
+
 _BY_CODE: dict[grpc.StatusCode, type[RpcError]] = {
     grpc.StatusCode.UNAVAILABLE: RpcUnavailableError,
     grpc.StatusCode.UNAUTHENTICATED: RpcUnauthenticatedError,
