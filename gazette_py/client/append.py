@@ -5,13 +5,15 @@ Invariants:
         who is cancelled, cancels the call before it, and the broker rolls back.
     W2  No empty content is sent before it: that would be the commit message.
     W3  An attempt is repeated only if the content can be read from its start again.
+    W4  An attempt whose outcome is unknown is not repeated, unless it had no content: nothing is
+        ever appended twice.
 
-Outcome: a broker which vanishes after the commit message was sent leaves the outcome unknown. The
-append is then tried again like any other whose broker is unavailable, so content may be written
-twice; `check_registers` or an explicit `offset` makes the second attempt fail instead.
+Outcome: a broker which vanishes after the commit message was sent leaves the outcome unknown, but
+for one which tells that it did not pass this message on to the primary.
 
 Units: offsets are journal byte offsets.
-Source: gazette/core broker/client/appender.go.
+Source: gazette/core broker/client/appender.go, which repeats any attempt whose broker is
+unavailable, and so may append twice.
 """
 
 import asyncio
@@ -30,7 +32,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header
-from gazette_py.rpc.errors import translate
+from gazette_py.rpc.errors import NOT_COMMITTED, translate
 
 CHUNK_BYTES_MAX = 1 << 20
 
@@ -65,6 +67,7 @@ class Appender:
         self._content = content
         self._is_single_pass = _is_single_pass(content)
         self._is_begun = False  # Content was read.
+        self._has_content = False  # The running attempt sent some.
         self._is_committing = False  # The running attempt may commit.
         self._refusal: errors.GazetteError | None = None  # Of the last attempt.
 
@@ -91,6 +94,8 @@ class Appender:
     def _may_retry(self, exc: errors.GazetteError) -> bool:
         if self._is_single_pass and self._is_begun:
             return False  # W3
+        if isinstance(exc, errors.AppendOutcomeUnknownError) and self._has_content:
+            return False  # W4
         if isinstance(exc, errors.RpcError):
             return exc.code == grpc.StatusCode.UNAVAILABLE.name
         return isinstance(exc, _RETRIED)
@@ -100,10 +105,12 @@ class Appender:
         peer, code = self._request.journal, grpc.StatusCode.DEADLINE_EXCEEDED.name
         if self._is_committing:
             return errors.AppendOutcomeUnknownError(peer, code, "no answer to the commit in time")
-        return self._refusal or errors.RpcDeadlineError(peer, code, "the append took too long")
+        return self._refusal or errors.RpcDeadlineError(
+            self._dispatcher.addresses, code, f"no broker took the append to {peer} in time"
+        )
 
     async def _attempt(self) -> pb.AppendResponse:
-        self._is_committing = False
+        self._is_committing = self._has_content = False
         journal = self._request.journal
         async with self._dispatcher.borrow(journal, needs_primary=True) as broker:
             call = broker.stub.Append()
@@ -118,7 +125,7 @@ class Appender:
                 error = translate(exc, broker.endpoint)
                 if isinstance(error, errors.RpcUnavailableError):
                     self._dispatcher.forget(journal)
-                raise self._failure(error) from exc
+                raise self._failure(error, exc) from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.
         self._is_committing = False
@@ -131,6 +138,7 @@ class Appender:
         if not await _write(call, self._request):
             return
         async for chunk in self._chunks():
+            self._has_content = True
             if not await _write(call, pb.AppendRequest(content=chunk)):
                 return
         self._is_committing = True
@@ -152,8 +160,11 @@ class Appender:
                 for chunk in _split(piece):
                     yield chunk
 
-    def _failure(self, error: errors.RpcError) -> errors.RpcError:
-        if not self._is_committing or error.code in _CERTAIN_CODES:
+    def _failure(self, error: errors.RpcError, exc: grpc.aio.AioRpcError) -> errors.RpcError:
+        metadata = tuple(exc.trailing_metadata() or ())  # `in` it looks for keys only.
+        is_certain = error.code in _CERTAIN_CODES or NOT_COMMITTED in metadata
+        if is_certain or not self._is_committing:
+            self._is_committing = False
             return error
         return errors.AppendOutcomeUnknownError(error.peer, error.code, error.detail)
 

@@ -131,9 +131,10 @@ class Client:
         Without content it is a barrier: it returns once all replicas are in step, and tells the
         write head. Content must keep coming: brokers refuse an append slower than 64 KiB/s.
 
-        At least once: if a broker vanishes while it commits, the append is tried again, though it
-        may have happened. `check_registers` and `offset` refuse the second one. Iterators can be
-        read once only: after their first piece was taken, there are no more attempts.
+        At most once: if a broker vanishes while it commits, the content may be in the journal, or
+        not, and is not sent again. Who then appends once more gives the `offset` at which it was to
+        begin, or `check_registers`, which refuse a second one. Iterators can be read once only:
+        after their first piece was taken, there are no more attempts.
 
         Args:
             journal: Its name.
@@ -147,7 +148,7 @@ class Client:
             timeout_s: Bound of all attempts.
 
         Raises:
-            AppendOutcomeUnknownError: No answer to the request to commit.
+            AppendOutcomeUnknownError: No answer to the request to commit content.
             RegisterMismatchError: The registers do not match: another writer fenced us.
             WrongAppendOffsetError: The write head is not at `offset`.
             IndexHasGreaterOffsetError: Stored content lies beyond the replicas' write head.
@@ -381,7 +382,9 @@ class Client:
                     attempt += 1
         except TimeoutError as exc:
             raise refusal or errors.RpcDeadlineError(
-                "brokers", "DEADLINE_EXCEEDED", f"no answer in {self._timeout_s} s"
+                self._dispatcher.addresses,
+                "DEADLINE_EXCEEDED",
+                f"no answer in {self._timeout_s} s",
             ) from exc
 
 

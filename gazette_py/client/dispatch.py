@@ -211,6 +211,11 @@ class Dispatcher:
         """Tell whether calls are routed here, rather than proxied by brokers."""
         return self._routes.size > 0
 
+    @property
+    def addresses(self) -> str:
+        """Return the service addresses, for errors."""
+        return ",".join(service.endpoint for service in self._services)
+
     @asynccontextmanager
     async def borrow(
         self, journal: str = "", *, needs_primary: bool = False

@@ -112,8 +112,8 @@ def command(
     """Append a file, or standard input, to a journal or to the journals of a selector.
 
     Prints journal, begin, end and SHA-1 of each append. A broker which vanishes while it commits
-    may have committed: the append is tried again, and its content may then be there twice.
-    --check-register or --offset prevents that.
+    may have committed, or not: that is exit code 8, and nothing is sent again. --offset or
+    --check-register refuses content which is there already.
     """
     _check(name, selector, framing, mapping, key_jsonpointer, is_base64, offset)
     options = _append_options(offset, checks, sets, drops, no_resume=no_resume)

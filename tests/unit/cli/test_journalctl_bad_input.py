@@ -79,7 +79,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with FILES, from which no broker can be reached."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BROKER_ADDRESS", "http://127.0.0.1:1")
-    monkeypatch.setenv("GAZETTE_REQUEST_TIMEOUT", "100ms")
+    monkeypatch.setenv("GAZETTE_REQUEST_TIMEOUT", "1s")
     (tmp_path / "dir").mkdir()
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
