@@ -4,7 +4,6 @@ Precedence: flag, environment, file (`--config`), default. Options whose feature
 are known, and refused: a broker which ignored `--broker.auth-keys` would be open to everybody.
 """
 
-import asyncio
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -202,6 +201,8 @@ def command(ctx: click.Context, /, *, print_config: bool, **values: Any) -> None
         raise usage("python -O", "assertions guard the data, and must stay on")
     config = _config(values)
     _warn_if_slow()
+    import asyncio
+
     from gazette_py.broker.server import run_broker
     from gazette_py.telemetry.log import install
 

@@ -125,7 +125,9 @@ class Appender:
                 error = translate(exc, broker.endpoint)
                 if isinstance(error, errors.RpcUnavailableError):
                     self._dispatcher.forget(journal)
-                raise self._failure(error, exc) from exc
+                # `in` would look for keys only.
+                is_certain = NOT_COMMITTED in tuple(exc.trailing_metadata() or ())
+                raise self._failure(error, is_certain=is_certain) from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.
         self._is_committing = False
@@ -160,9 +162,8 @@ class Appender:
                 for chunk in _split(piece):
                     yield chunk
 
-    def _failure(self, error: errors.RpcError, exc: grpc.aio.AioRpcError) -> errors.RpcError:
-        metadata = tuple(exc.trailing_metadata() or ())  # `in` it looks for keys only.
-        is_certain = error.code in _CERTAIN_CODES or NOT_COMMITTED in metadata
+    def _failure(self, error: errors.RpcError, *, is_certain: bool = False) -> errors.RpcError:
+        is_certain = is_certain or error.code in _CERTAIN_CODES
         if is_certain or not self._is_committing:
             self._is_committing = False
             return error
