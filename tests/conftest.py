@@ -13,6 +13,19 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write the answers of transcripts anew")
     parser.addoption("--allowed-skips", type=Path, help="fail on a skipped test not in this file")
+    parser.addoption(
+        "--bench-address",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="also measure the brokers at this address (may be given several times)",
+    )
+    parser.addoption(
+        "--bench-store",
+        default="file:///",
+        metavar="URL",
+        help="fragment store of journals which are measured there",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
