@@ -163,7 +163,7 @@ class AppendRun:
                     outcome = fsm.Written(revision)
                 case _:
                     return step
-            if self._replica is not None:
+            if self._replica is not None and not fsm.is_routine(step):
                 self._replica.note(step)
             step = self._fsm.step(outcome)
 

@@ -39,8 +39,9 @@ log = get_logger(__name__)
 CLOSE_TIMEOUT_S = 5.0
 """How long peers have to end their streams, once we have ended ours."""
 
-STORY_LENGTH = 64
-"""Steps of the journal's state machines which `/debug/story` shows."""
+STORY_LENGTH = 16
+"""Steps of the journal's state machines which `/debug/story` shows, at least. Every idle journal
+keeps up to twice as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +83,11 @@ class Replica:
         self.spool_slot: Slot[Spool] = Slot()
         self.settlement = Settlement()
         self.counters = counters
-        self.story: list[str] = []
+        self._story: list[tuple[float, object]] = []
         self._clock = clock
         self._persister = persister
         self._acknowledging = 0  # Appends which wait for their peers' replies.
-        self._is_acknowledged = asyncio.Event()
-        self._is_acknowledged.set()
+        self._acknowledged = Signal()  # Fires when the last of them has ended.
         self._tasks: set[asyncio.Task[None]] = set()
         self.pipeline_slot.put(None)
         self.spool_slot.put(Spool(journal, spools.open))
@@ -115,9 +115,13 @@ class Replica:
 
     def note(self, step: object) -> None:
         """Keep a step of a state machine for `/debug/story`."""
-        self.story.append(f"{self._clock.now():.3f} {step}")
-        if len(self.story) > 2 * STORY_LENGTH:
-            del self.story[:STORY_LENGTH]
+        self._story.append((self._clock.now(), step))
+        if len(self._story) > 2 * STORY_LENGTH:
+            del self._story[:STORY_LENGTH]
+
+    def story(self) -> list[str]:
+        """Return the last steps, each with its time."""
+        return [f"{now:.3f} {step}" for now, step in self._story]
 
     # Tasks.
 
@@ -192,19 +196,16 @@ class Replica:
     def acknowledging(self) -> Iterator[None]:
         """Note that an append waits for its peers' replies: the replica does not end before it."""
         self._acknowledging += 1
-        self._is_acknowledged.clear()
         try:
             yield
         finally:
             self._acknowledging -= 1
             if not self._acknowledging:
-                self._is_acknowledged.set()
+                signal, self._acknowledged = self._acknowledged, Signal()
+                signal.fire()
 
     async def _wait_acknowledged(self) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._is_acknowledged.wait()
-        except TimeoutError:
+        if self._acknowledging and not await wait_signal(CLOSE_TIMEOUT_S, self._acknowledged):
             # Those appends fail (see `AppendRun`): their peers did not answer in time.
             log.warning("appends_unacknowledged", journal=self.journal, count=self._acknowledging)
 

@@ -382,7 +382,7 @@ class _Process:
 
         def story(journal: str) -> list[str] | None:
             replicas = (replica for replica, _ in self._service.local_replicas())
-            return next((r.story for r in replicas if r.journal == journal), None)
+            return next((r.story() for r in replicas if r.journal == journal), None)
 
         return new_app(self._metrics, why_unready, story, is_public=is_public)
 

@@ -17,9 +17,13 @@ T = TypeVar("T")
 class Signal:
     """Fires once, and says why. Callbacks run at once, in order, when it fires."""
 
+    # Every idle journal has several: no dictionary of attributes, none of callbacks before the
+    # first.
+    __slots__ = ("_callbacks", "_is_fired", "_next")
+
     def __init__(self) -> None:
         self._is_fired = False
-        self._callbacks: dict[int, Callable[[], object]] = {}
+        self._callbacks: dict[int, Callable[[], object]] | None = None
         self._next = 0
 
     @property
@@ -32,8 +36,8 @@ class Signal:
         if self._is_fired:
             return
         self._is_fired = True
-        callbacks, self._callbacks = list(self._callbacks.values()), {}
-        for callback in callbacks:
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in list(callbacks.values()) if callbacks else ():
             callback()
 
     def add(self, callback: Callable[[], object]) -> int:
@@ -42,23 +46,27 @@ class Signal:
             callback()
             return -1
         self._next += 1
+        if self._callbacks is None:
+            self._callbacks = {}
         self._callbacks[self._next] = callback
         return self._next
 
     def discard(self, handle: int) -> None:
         """Forget a callback."""
-        self._callbacks.pop(handle, None)
+        if self._callbacks is not None:
+            self._callbacks.pop(handle, None)
+            self._callbacks = self._callbacks or None
 
 
 async def wait_signal(timeout_s: float | None, *signals: Signal) -> bool:
     """Wait until any signal has fired. Return False if the time ran out first."""
     fired: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-    def settle(result: bool) -> None:
+    def settle(result: bool = True) -> None:
         if not fired.done():
             fired.set_result(result)
 
-    handles = [(signal, signal.add(lambda: settle(True))) for signal in signals]
+    handles = [(signal, signal.add(settle)) for signal in signals]
     timer = None
     if timeout_s is not None:
         timer = asyncio.get_running_loop().call_later(timeout_s, settle, False)
@@ -74,27 +82,34 @@ async def wait_signal(timeout_s: float | None, *signals: Signal) -> bool:
 class Slot(Generic[T]):
     """Holds the item while nobody owns it."""
 
+    __slots__ = ("_held", "_waiters")
+
     def __init__(self) -> None:
-        self._items: deque[T] = deque(maxlen=1)
-        self._waiters: deque[asyncio.Future[tuple[T] | None]] = deque()
+        self._held: tuple[T] | None = None
+        # None while nobody waits: an empty deque takes 600 bytes, and every idle journal has two.
+        self._waiters: deque[asyncio.Future[tuple[T] | None]] | None = None
 
     def put(self, item: T) -> None:
         """Give the item up: to the first who waits, or to the slot, which must be empty."""
-        assert not self._items
+        assert self._held is None
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result((item,))
                 return
-        self._items.append(item)
+        self._waiters = None
+        self._held = (item,)
 
     async def take(self, *signals: Signal) -> tuple[T] | None:
         """Own the item (boxed, since it may be None); return None if a signal fired before that."""
         if any(signal.is_fired for signal in signals):
             return None
-        if self._items:
-            return (self._items.popleft(),)
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
         waiter: asyncio.Future[tuple[T] | None] = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = deque()
         self._waiters.append(waiter)
 
         def give_up() -> None:

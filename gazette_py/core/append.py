@@ -115,6 +115,18 @@ Effect = (
     | UpdateSuspend
 )
 
+
+def is_routine(effect: Effect) -> bool:
+    """Tell whether every append has this effect: it says nothing about a journal's story."""
+    match effect:
+        case Resolve(min_revision):
+            return min_revision == 0
+        case AcquirePipeline() | AwaitReady():
+            return True
+        case _:
+            return False
+
+
 # Verdicts: how the machine ends.
 
 

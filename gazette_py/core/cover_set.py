@@ -31,6 +31,8 @@ S = TypeVar("S", bound=Span)
 class CoverSet(Generic[S]):
     """Entries by ascending begin and end."""
 
+    __slots__ = ("_begins", "_ends", "_entries")
+
     def __init__(self, spans: Iterable[S] = ()) -> None:
         self._entries: list[S] = []
         self._begins: list[int] = []

@@ -51,6 +51,16 @@ class FlowControl:
         max_rate: Of any journal; 0: none.
     """
 
+    __slots__ = (
+        "_balance",
+        "_charge",
+        "_global_max_rate",
+        "_last_ms",
+        "_max_rate",
+        "_min_rate",
+        "_spent",
+    )
+
     def __init__(self, min_rate: int, max_rate: int) -> None:
         self._min_rate = min_rate
         self._global_max_rate = max_rate

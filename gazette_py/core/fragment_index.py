@@ -66,6 +66,8 @@ class Summary:
 class FragmentIndex:
     """Of one journal on one broker."""
 
+    __slots__ = ("_all", "_local", "is_refreshed", "version")
+
     def __init__(self) -> None:
         self.version = 0  # Grows with every change.
         self.is_refreshed = False  # The stores were listed at least once.

@@ -15,7 +15,6 @@ Invariants:
 Source: ours. The reference publishes at once (see docs/adr/0003-defer-visibility.md).
 """
 
-from collections import deque
 from dataclasses import dataclass, replace
 
 from gazette_py.core.spool import CompletedSpool, SpoolBytes
@@ -43,10 +42,13 @@ Deed = Committed | Completed
 class Settlement:
     """Deeds of the primary's spool which wait for acknowledgements."""
 
+    __slots__ = ("_acknowledged", "_sent", "_settled", "_waiting")
+
     def __init__(self) -> None:
         self._sent = 0  # Commits which were sent.
         self._settled = 0  # Commits which every peer has acknowledged.
-        self._waiting: deque[tuple[int, Deed]] = deque()
+        # A few: no deque, which takes 600 bytes while it is empty.
+        self._waiting: list[tuple[int, Deed]] = []
         self._acknowledged: Fragment | None = None  # Of the last commit settled.
 
     def __len__(self) -> int:
@@ -68,7 +70,7 @@ class Settlement:
         self._settled = max(self._settled, ticket)
         settled: list[Deed] = []
         while self._waiting and self._waiting[0][0] <= self._settled:
-            deed = self._waiting.popleft()[1]
+            deed = self._waiting.pop(0)[1]
             if isinstance(deed, Committed):
                 self._acknowledged = deed.fragment
             settled.append(deed)

@@ -64,6 +64,17 @@ class ProposalResult:
 class Spool:
     """Begins empty at offset 0, without registers."""
 
+    __slots__ = (
+        "_committed_sum",
+        "_open_file",
+        "_sum",
+        "delta",
+        "file",
+        "first_append_time",
+        "fragment",
+        "registers",
+    )
+
     def __init__(self, journal: str, open_file: OpenFile) -> None:
         self.fragment = Fragment(journal=journal)
         self.registers = LabelSet()
