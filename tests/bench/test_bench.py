@@ -1,6 +1,6 @@
 """Throughput and latency of appends and reads, at R=1 and R=3, of real broker processes.
 
-    pytest -m bench -k throughput                     five rounds of 3 s for each figure
+    pytest -m bench -s tests/bench                    five rounds of 3 s for each figure
     GAZETTE_BENCH_SECONDS=0.5 pytest -m bench         short: it says nothing about speed
     GAZETTE_BENCH_JSON=FILE                           also write figures and rounds
     --bench-address=URL                               also measure brokers which run elsewhere
