@@ -52,7 +52,7 @@ class FlowControl:
     """
 
     __slots__ = (
-        "_balance",
+        "_balance_milli",
         "_charge",
         "_global_max_rate",
         "_last_ms",

@@ -39,7 +39,7 @@ INTENT = pb.AppendRequest()
 async def is_streaming(broker: Broker) -> None:
     """Wait until an append has content in the spool."""
     replica = broker.replica()
-    await until(lambda: not replica.pipeline_slot._items, "streaming")
+    await until(lambda: replica.pipeline_slot._held is None, "streaming")
 
 
 class TestTheClient:

@@ -153,7 +153,7 @@ class TestWaiting:
         pulse = broker.pulse()
         await agree(await peer.stream())
         replica = broker.replica()
-        await until(lambda: any("Advertise" in step for step in replica.story), "agreed")
+        await until(lambda: any("Advertise" in step for step in replica.story()), "agreed")
         await cluster.etcd.txn([], [Put(b"/elsewhere", b"")])
         await cluster.etcd.request_progress()
         await until(lambda: broker.mirror.read_through > broker.mirror.header.revision, "told")
@@ -172,7 +172,7 @@ class TestWaiting:
         greeting.header.route.members[1].suffix = "member-c"
         await stream.reply(Status.WRONG_ROUTE, header=greeting.header)
         stream.end()
-        await until(lambda: "SyncPipeline" in str(broker.replica().story[-1:]), "refused")
+        await until(lambda: "SyncPipeline" in str(broker.replica().story()[-1:]), "refused")
         async with asyncio.timeout(5):
             await broker.service.stop_local()
         assert not pulse.done()
@@ -187,7 +187,7 @@ class TestWaiting:
         pulse = broker.pulse()
         await agree(await peer.stream())
         replica = broker.replica()
-        await until(lambda: any("Advertise" in step for step in replica.story), "agreed")
+        await until(lambda: any("Advertise" in step for step in replica.story()), "agreed")
         async with asyncio.timeout(8):
             await broker.service.stop_local()
         with pytest.raises(RpcUnavailableError, match="stopped serving"):

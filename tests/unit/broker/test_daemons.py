@@ -32,7 +32,7 @@ async def test_a_peer_which_cannot_be_reached_is_not_pulsed_without_pause(
     for _ in range(2):
         stream = await peer.stream()
         stream.end((grpc.StatusCode.UNAVAILABLE, "not now"))
-        await until(lambda: replica.pipeline_slot._items, "failed")
+        await until(lambda: replica.pipeline_slot._held is not None, "failed")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await peer._streams.get()
@@ -59,7 +59,7 @@ async def test_a_pulse_which_waits_for_ever_gives_the_pipeline_back(
     commit = await second.receive_proposal()
     assert commit.proposal.journal == JOURNAL
     await second.reply()
-    await until(lambda: replica.pipeline_slot._items, "synchronised")
+    await until(lambda: replica.pipeline_slot._held is not None, "synchronised")
 
 
 async def test_a_bug_does_not_end_the_pulses(
