@@ -14,13 +14,27 @@ from gazette_py.cli.cluster_options import (
     run_until_signal,
 )
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
+from gazette_py.cli.examples import WithExamples
 
 if TYPE_CHECKING:
     from gazette_py.local.cluster import LocalCluster
     from gazette_py.local.demo import DemoResult
 
 
-@click.command("demo", short_help="The main job on real data, start to finish, in a minute.")
+_EXAMPLES = """
+gazette-py demo
+gazette-py demo --rows 5000 --json
+gazette-py demo --store 's3://bucket/prefix/?region=eu-west-1'
+gazette-py demo --keep
+"""
+
+
+@click.command(
+    "demo",
+    short_help="The main job on real data, start to finish, in a minute.",
+    cls=WithExamples,
+    epilog=_EXAMPLES,
+)
 @cluster_options
 @click.option("--rows", type=click.IntRange(0), default=0, help="Only so many rows; 0: all 27,004.")
 @click.option("--keep", is_flag=True, help="Leave the cluster up until Ctrl-C, for a look around.")
@@ -28,19 +42,12 @@ if TYPE_CHECKING:
 def command(
     *, brokers: int, zones: str, store: str, etcd: str, rows: int, keep: bool, as_json: bool
 ) -> None:
-    r"""Append 27,004 flights, kill a primary half way, and read all of them back twice.
+    """Append 27,004 flights, kill a primary half way, and read all of them back twice.
 
     It starts etcd and brokers on this machine, appends to four replicated journals, kills a primary
     which holds acknowledged bytes that are in no store, lets the others take over, persists
     everything, and reads it back through the brokers and, with the brokers stopped, with DuckDB
     from the files. Any difference is a failure.
-
-    \b
-    Examples:
-      gazette-py demo
-      gazette-py demo --rows 5000 --json
-      gazette-py demo --store 's3://bucket/prefix/?region=eu-west-1'
-      gazette-py demo --keep
     """
     if find_spec("duckdb") is None:
         raise usage("duckdb", "it is not installed", "Try `pip install 'gazette-py[dev]'`.")

@@ -13,9 +13,21 @@ from gazette_py.cli.cluster_options import (
     parse_zones,
     run_until_signal,
 )
+from gazette_py.cli.examples import WithExamples
+
+_EXAMPLES = """
+gazette-py dev
+gazette-py dev --data-dir ./data --brokers 3 --port 9000
+gazette-py dev --store 's3://bucket/prefix/?region=eu-west-1'
+"""
 
 
-@click.command("dev", short_help="A cluster on this machine: etcd, brokers and a store.")
+@click.command(
+    "dev",
+    short_help="A cluster on this machine: etcd, brokers and a store.",
+    cls=WithExamples,
+    epilog=_EXAMPLES,
+)
 @cluster_options
 @click.option(
     "--port",
@@ -33,16 +45,10 @@ from gazette_py.cli.cluster_options import (
 def command(
     *, brokers: int, zones: str, store: str, etcd: str, port: int, data_dir: str | None
 ) -> None:
-    r"""Start etcd and brokers on this machine, and stay until SIGINT or SIGTERM.
+    """Start etcd and brokers on this machine, and stay until SIGINT or SIGTERM.
 
     When all are up, one line of JSON on standard output tells where. A stop persists everything,
     and leaves no process behind.
-
-    \b
-    Examples:
-      gazette-py dev
-      gazette-py dev --data-dir ./data --brokers 3 --port 9000
-      gazette-py dev --store 's3://bucket/prefix/?region=eu-west-1'
     """
 
     async def work(directory: Path) -> int:

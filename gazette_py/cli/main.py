@@ -10,6 +10,7 @@ import click
 
 from gazette_py import __version__, errors
 from gazette_py.cli.errors import CommandError, ExitCode, failure_of
+from gazette_py.cli.examples import WithExamples
 
 # Name: module, and its line in the list of commands.
 _COMMANDS = {
@@ -19,7 +20,7 @@ _COMMANDS = {
 }
 
 
-class Root(click.Group):
+class Root(WithExamples, click.Group):
     """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -39,17 +40,17 @@ class Root(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+_EXAMPLES = """
+gazette-py demo
+gazette-py dev --data-dir ./data
+gazette-py serve --help
+"""
+
+
+@click.group(cls=Root, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gazette-py")
 def root() -> None:
-    r"""A Gazette-compatible journal broker over object storage.
-
-    \b
-    Examples:
-      gazette-py demo
-      gazette-py dev --data-dir ./data
-      gazette-py serve --help
-    """
+    """A Gazette-compatible journal broker over object storage."""
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from gazette_py.cli.errors import CommandError, TerminatedError, failure_of, no_match, usage
+from gazette_py.cli.examples import WithExamples
 from gazette_py.cli.quantities import parse_duration_ns, parse_size, parse_time
 from gazette_py.cli.render import FORMATS, Output
 from gazette_py.clock import SYSTEM
@@ -329,7 +330,7 @@ def _with_options(command: Callable[..., Any], options: Sequence[Callable[[_F], 
     return cast("_F", command)
 
 
-class Verb(click.Command):
+class Verb(WithExamples):
     """A command whose failures become exit codes and words, in JSON where its output is."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -349,13 +350,6 @@ class Verb(click.Command):
     @staticmethod
     def _is_json(ctx: click.Context) -> bool:
         return str(ctx.params.get("output") or "").startswith("json")
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples as they are, for people to copy."""
-        if self.epilog:
-            formatter.write("\nExamples:\n")
-            for line in self.epilog.strip().splitlines():
-                formatter.write(f"  {line.strip()}\n")
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from gazette_py.cli.errors import usage
+from gazette_py.cli.examples import WithExamples
 from gazette_py.cli.options import parsed_by
 from gazette_py.cli.quantities import parse_duration_ns, parse_size
 
@@ -88,7 +89,14 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
     return path
 
 
-@click.command("serve", short_help="One broker.")
+_EXAMPLES = r"""
+gazette-py serve --etcd.address http://127.0.0.1:2379 --broker.port 8080 \
+    --broker.file-root /var/lib/gazette
+BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
+"""
+
+
+@click.command("serve", short_help="One broker.", cls=WithExamples, epilog=_EXAMPLES)
 @click.option(
     "--config",
     type=click.Path(dir_okay=False),
@@ -180,16 +188,10 @@ def _load_file(ctx: click.Context, _param: click.Parameter, path: str | None) ->
 @_option("debug.private", is_flag=True, help="Diagnostics on --debug.port only.")
 @click.pass_context
 def command(ctx: click.Context, /, *, print_config: bool, **values: Any) -> None:
-    r"""Run one broker.
+    """Run one broker.
 
     It prints nothing but its log. SIGTERM hands its journals to other brokers and ends it; a second
     one does not wait for them.
-
-    \b
-    Examples:
-      gazette-py serve --etcd.address http://127.0.0.1:2379 --broker.port 8080 \\
-          --broker.file-root /var/lib/gazette
-      BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
     """
     for name, feature in _UNBUILT.items():
         if values[_parameter(name)]:
