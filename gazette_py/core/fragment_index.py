@@ -3,7 +3,9 @@
 Pure. Remote entries come from the last listing of the stores; local ones have a file on this
 broker. A local entry is forgotten, and its disk released, once remote ones cover it.
 
-Source: gazette/core broker/fragment/index.go.
+Source: gazette/core broker/fragment/index.go, which jumps to the first fragment at once. A broker
+which has just come may have listed the second fragment of a journal before its first was stored,
+and its readers would pass over content which was acknowledged.
 """
 
 from collections.abc import Iterable
@@ -16,6 +18,10 @@ from gazette_py.protocol.fragment import Fragment
 OFFSET_JUMP_AGE_S = 6 * 3600
 """A hole is skipped only when what follows it has been stored for this long: whatever belongs into
 the hole may still be on its way to the store."""
+
+FIRST_JUMP_AGE_S = 60
+"""Likewise for content before the first fragment. Journals whose beginning was pruned are common,
+and fragments take seconds on their way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,8 @@ class FragmentIndex:
         if index == len(self._all):
             return False
         mod_time = self._all[index].fragment.mod_time
-        return mod_time != 0 and (index == 0 or mod_time < now - OFFSET_JUMP_AGE_S)
+        age_s = OFFSET_JUMP_AGE_S if index else FIRST_JUMP_AGE_S
+        return 0 < mod_time < now - age_s
 
     def summary(self) -> Summary:
         """Return the extent of all fragments."""

@@ -84,8 +84,11 @@ def test_a_stored_fragment_takes_the_place_of_the_local_one_it_covers() -> None:
     assert index.query(0, 0, NOW) == Miss(0, 12)
 
 
-def test_content_before_the_first_stored_fragment_is_jumped_over_at_once() -> None:
-    hit = index_of(remote(100, 200)).query(0, 0, NOW)
+def test_content_before_the_first_stored_fragment_is_jumped_over_soon() -> None:
+    """Not at once: what was acknowledged before it may still be on its way to the store."""
+    just_stored = int(NOW) - 59
+    assert index_of(remote(100, 200, just_stored)).query(0, 0, NOW) == Miss(0, 200)
+    hit = index_of(remote(100, 200, int(NOW) - 61)).query(0, 0, NOW)
     assert isinstance(hit, Hit)
     assert hit.offset == 100
 
