@@ -30,7 +30,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.requests import validate_append_content, validate_append_first
-from gazette_py.rpc.errors import NOT_COMMITTED
+from gazette_py.rpc.errors import NOT_COMMITTED, is_not_committed
 from gazette_py.rpc.stream import confirm_half_close, receive
 
 QUEUED_MESSAGES_MAX = 8
@@ -54,10 +54,12 @@ async def serve_append(service: Service, context: Context) -> pb.AppendResponse 
         outcome = await asyncio.shield(appending)
     except ClientGoneError:
         return None
-    except BaseException:
+    except BaseException as exc:
         # However we leave, the append must hear of it: it holds the pipeline, and waits for more.
         gone.fire()
         content.fail(ClientGoneError("append stream: the client has gone"))
+        if isinstance(exc, GazetteError) and not run.may_have_committed:
+            context.set_trailing_metadata((NOT_COMMITTED,))
         raise
     if outcome.is_proxied:
         return await _proxy(service, first, outcome, context)
@@ -168,8 +170,10 @@ async def _proxy(
             async with _UntilDone(answering):
                 await forwarding.run(call, first, context)
             return await answering
-    except RpcError:
-        if not forwarding.may_commit:
+    except RpcError as exc:
+        cause = exc.__cause__  # The primary may know that it asked no replica to commit.
+        is_known = isinstance(cause, grpc.aio.AioRpcError) and is_not_committed(cause)
+        if is_known or not forwarding.may_commit:
             context.set_trailing_metadata((NOT_COMMITTED,))
         raise
     finally:

@@ -100,6 +100,7 @@ class AppendRun:
         self._replica: Replica | None = None  # Of the resolution.
         self._holder: Replica | None = None  # Whose pipeline token we hold.
         self._pipeline: Pipeline | None = None
+        self.may_have_committed = False  # Replicas were asked to commit.
 
     @property
     def invalidated(self) -> Signal:
@@ -396,6 +397,7 @@ class AppendRun:
             registers, proposal = self._request.change.apply(registers), spool.next()
         self._count(replica, spool.delta, is_commit=is_commit)
         now = self._service.clock.now()
+        self.may_have_committed = is_commit
         replies = pipeline.propose(proposal, registers, now, acknowledge=True)
         ticket = replica.settlement.ticket
         header = self._resolved.header

@@ -240,12 +240,13 @@ class Service:
         """Resolve as of now.
 
         Raises:
-            RpcUnavailableError: This broker would serve, but has stopped.
+            RpcUnavailableError: This broker would serve, but has stopped. (The reference answers
+                UNKNOWN, and its clients give up. UNAVAILABLE makes them try another broker.)
         """
         resolution = resolve(self.keyspace, self.self_id, journal, options)
         if self._is_stopped and resolution.header.process_id == self.self_id:
             raise RpcUnavailableError(
-                str(self.self_id), "UNKNOWN", "resolver has stopped serving local replicas"
+                str(self.self_id), "UNAVAILABLE", "resolver has stopped serving local replicas"
             )
         return resolution
 

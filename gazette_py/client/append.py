@@ -32,7 +32,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header
-from gazette_py.rpc.errors import NOT_COMMITTED, translate
+from gazette_py.rpc.errors import is_not_committed, translate
 
 CHUNK_BYTES_MAX = 1 << 20
 
@@ -125,9 +125,7 @@ class Appender:
                 error = translate(exc, broker.endpoint)
                 if isinstance(error, errors.RpcUnavailableError):
                     self._dispatcher.forget(journal)
-                # `in` would look for keys only.
-                is_certain = NOT_COMMITTED in tuple(exc.trailing_metadata() or ())
-                raise self._failure(error, is_certain=is_certain) from exc
+                raise self._failure(error, is_certain=is_not_committed(exc)) from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.
         self._is_committing = False

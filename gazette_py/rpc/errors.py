@@ -19,8 +19,8 @@ from gazette_py.errors import (
 )
 
 NOT_COMMITTED = ("gazette-py-append", "not-committed")
-"""Trailing metadata of a failed Append: the broker which answers did not pass the request to commit
-on to the primary, so nothing was appended. Others ignore it."""
+"""Trailing metadata of a failed Append: nothing was appended, as the broker failed before it asked
+any replica to commit, or before it passed the end of the client's stream on. Others ignore it."""
 
 _BY_CODE: dict[grpc.StatusCode, type[RpcError]] = {
     grpc.StatusCode.UNAVAILABLE: RpcUnavailableError,
@@ -32,6 +32,11 @@ _BY_CODE: dict[grpc.StatusCode, type[RpcError]] = {
 _SEND_FAILED = "Internal error from Core"
 """grpc.aio says so of a call which ended, for whatever cause, while it was sending: the cause
 itself is lost."""
+
+
+def is_not_committed(exc: grpc.aio.AioRpcError) -> bool:
+    """Tell whether a failed Append is known to have appended nothing."""
+    return NOT_COMMITTED in tuple(exc.trailing_metadata() or ())  # `in` it looks for keys only.
 
 
 def translate(exc: grpc.aio.AioRpcError, peer: str) -> RpcError:

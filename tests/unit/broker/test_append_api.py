@@ -14,6 +14,7 @@ from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.pb import protocol_pb2_grpc
 from gazette_py.protocol.enums import Status
 from gazette_py.rpc.channel import dial
+from gazette_py.rpc.errors import is_not_committed
 
 APPENDS = 20
 """Of a client which breaks off, each time: whether it is seen to was a matter of chance."""
@@ -97,6 +98,44 @@ class TestTheClient:
             await call
         assert (await broker.append(b"after")).commit.begin == 0
         assert await broker.read() == b"after"
+
+
+class TestWhatIsKnown:
+    """Trailing metadata tells a client whose append failed that nothing was appended."""
+
+    async def test_an_append_which_failed_before_its_commit_is_known(
+        self, cluster: Cluster
+    ) -> None:
+        broker = await cluster.broker("a")
+        await cluster.serve(broker)
+        call = await begin(broker.stub, CONTENT)
+        await call.done_writing()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert is_not_committed(caught.value)
+
+    @pytest.mark.parametrize("is_proxied", [False, True])
+    async def test_an_append_whose_peer_breaks_off_is_known_until_it_commits(
+        self, cluster: Cluster, is_proxied: bool
+    ) -> None:
+        primary, peer = await cluster.broker("a"), await cluster.peer("b")
+        asked = await cluster.broker("c") if is_proxied else primary
+        await cluster.serve(primary, peer)
+        await asked.read_through()
+        for commits in (False, True):
+            call = await begin(asked.stub, CONTENT, INTENT)
+            await call.done_writing()
+            stream = await peer.stream()
+            await stream.receive_proposal()
+            if commits:
+                await stream.reply()
+                while not (await stream.receive_proposal()).proposal.end:
+                    pass
+            stream.end((grpc.StatusCode.UNAVAILABLE, "gone"))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert is_not_committed(caught.value) is not commits
 
 
 class TestTheProxy:
