@@ -32,7 +32,8 @@ _DIRECT_CACHE_SIZE = 256
     journalctl read acme/orders --offset=-4096
     journalctl read acme/orders -f --offset end
     journalctl read -l env=prod -n 10 -o json-envelope
-    journalctl read acme/ --offsets at.json --offsets-out at.json --to out.ndjson
+    journalctl read acme/ --offsets-out at.json --to out.ndjson
+    journalctl read acme/ --offsets at.json --offsets-out at.json --to next.ndjson
     journalctl read acme/orders -n 3 --format '%j %o %v\\n'
     """,
 )

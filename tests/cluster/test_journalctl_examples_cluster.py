@@ -1,0 +1,79 @@
+"""The examples of every command's help, run as they stand, one after another, on a real cluster."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from dev_process import dev
+
+from gazette_py.cli.journalctl import cli
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+ORDER = ("apply", "append", "list", "head", "fragments", "read", "delete")
+"""What later commands need is made by earlier ones."""
+
+SPECS = """\
+name: acme/
+replication: 1
+fragment: {length: 65536, compression_codec: GZIP, stores: ['file:///'], refresh_interval: 1s}
+children:
+- name: acme/logs
+  labels: [{name: env, value: test}]
+- name: acme/orders
+  labels: [{name: env, value: prod}, {name: topic, value: orders}]
+- name: acme/tmp/
+  children: [{name: acme/tmp/one}]
+"""
+
+FOLLOWING_S = 5
+"""Some examples follow a journal or a file without end. They are interrupted, as by Ctrl-C."""
+
+
+def examples() -> list[str]:
+    context = click.Context(cli)
+    assert set(ORDER) == set(cli.list_commands(context))
+    found = []
+    for name in ORDER:
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.epilog is not None
+        found += [line.strip() for line in command.epilog.strip().splitlines()]
+    return found
+
+
+def prepare(directory: Path) -> None:
+    (directory / "journals.yaml").write_text(SPECS)
+    (directory / "specs" / "deep").mkdir(parents=True)
+    (directory / "specs" / "deep" / "more.yaml").write_text(SPECS.replace("acme/", "more/"))
+    lines = "".join(f'{{"id": {n}}}\n' for n in range(20))
+    for name in ("orders.ndjson", "batch", "in", "app.log"):
+        (directory / name).write_text(lines)
+
+
+def test_every_example_does_what_it_says(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    with dev("--brokers", "2") as (_, ready):
+        env = {
+            **os.environ,
+            "BROKER_ADDRESS": ready["brokers"][0],
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        for example in examples():
+            follows = " -f --offset" in example or "tail -F" in example
+            limit = ["timeout", "-s", "INT", str(FOLLOWING_S if follows else 60)]
+            done = subprocess.run(
+                [*limit, "bash", "-c", example],
+                cwd=tmp_path,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            expected = (0, 124) if follows else (0,)
+            assert done.returncode in expected, f"$ {example}\n{done.stdout}{done.stderr}"
+            assert "Traceback" not in done.stderr, f"$ {example}\n{done.stderr}"
