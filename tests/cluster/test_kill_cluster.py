@@ -76,9 +76,9 @@ class Load:
             journal = JOURNALS[(writer + serial) % len(JOURNALS)]
             content = f"<{writer}:{serial}>".encode() * (1 + serial % 50) + b"\n"
             serial += 1
-            await self._append(journal, content)
+            await self.append(journal, content)
 
-    async def _append(self, journal: str, content: bytes) -> None:
+    async def append(self, journal: str, content: bytes) -> None:
         while True:
             try:
                 result = await self.client.append(journal, content, retry=False, timeout_s=20.0)
@@ -194,6 +194,9 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, s3: S3Server) -> Non
             assert load.count >= ACKNOWLEDGED_MIN * (2 * len(ROLES) + 1)
             small = [replace(s, fragment=replace(s.fragment, length=1 << 10)) for s in specs]
             await apply(client, *small)
+            for journal in JOURNALS:
+                # An open fragment of a kibibyte or less would stay open.
+                await load.append(journal, b"<%s>" % journal.encode() * 200 + b"\n")
             heads = {j: (await client.append(j)).commit.end for j in JOURNALS}
         async with Lake(store) as lake:
             await wait_stored(load, lake, heads)
