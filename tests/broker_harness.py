@@ -61,7 +61,9 @@ class HeldPersister(Persister):
     def __init__(self) -> None:
         self.given: list[tuple[CompletedSpool, bool]] = []
 
-    def persist_soon(self, spool: CompletedSpool, *, is_primary: bool) -> None:
+    def persist_soon(
+        self, spool: CompletedSpool, create_revision: int, *, is_primary: bool
+    ) -> None:
         self.given.append((spool, is_primary))
 
     @property

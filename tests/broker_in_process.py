@@ -109,7 +109,7 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
     persister = Persister(
         stores=stores,
         spools=spools,
-        spec_of=lambda journal: service.spec_of(journal),
+        spec_of=lambda journal, created: service.spec_of(journal, created),
         executor=executor,
         clock=SYSTEM,
         counters=metrics,

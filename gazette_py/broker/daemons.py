@@ -54,7 +54,8 @@ _QUIET = (
 async def refresh_daemon(service: Service, replica: Replica) -> None:
     """Keep the index in line with the stores, until the replica or the journal ends."""
     failures = 0
-    while (spec := service.spec_of(replica.journal)) is not None and not replica.ended.is_fired:
+    journal, created = replica.journal, replica.create_revision
+    while (spec := service.spec_of(journal, created)) is not None and not replica.ended.is_fired:
         wanted = replica.refresh_wanted
         interval_s = spec.fragment.refresh_interval_ns / NS
         try:

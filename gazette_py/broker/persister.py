@@ -5,7 +5,8 @@ and do it themselves if it was not.
 
 Invariants:
     PE1  A fragment is let go of only once its object is in a store, or its journal is deleted, or
-         the journal has no stores.
+         the journal has no stores. One of a journal which was deleted and made anew is not stored:
+         it could hide what was acknowledged since, at the same offsets.
     PE2  The spec is the one of the time of the attempt: its first store, its path postfix.
     PE3  An object is written only where none exists; names carry offsets and sums, so whoever wrote
          it wrote the same content.
@@ -72,7 +73,8 @@ class Persister:
     Args:
         stores: Where to.
         spools: Where compressed content is put on its way.
-        spec_of: Returns the spec of a journal, None if it was deleted.
+        spec_of: Returns the spec of a journal which was created at a revision of etcd, None if it
+            was deleted, be it that there is another of its name.
         executor: Does the compression.
         clock: Times delays and retries.
         counters: Hear of outcomes.
@@ -84,7 +86,7 @@ class Persister:
         *,
         stores: StoreRegistry,
         spools: SpoolDirectory,
-        spec_of: Callable[[str], JournalSpec | None],
+        spec_of: Callable[[str, int], JournalSpec | None],
         executor: Executor,
         clock: Clock,
         counters: PersistCounters,
@@ -108,15 +110,17 @@ class Persister:
         """Fragments which are in no store yet, as far as we know."""
         return len(self._tasks)
 
-    def persist_soon(self, spool: CompletedSpool, *, is_primary: bool) -> None:
-        """Take a closed fragment."""
+    def persist_soon(
+        self, spool: CompletedSpool, create_revision: int, *, is_primary: bool
+    ) -> None:
+        """Take a closed fragment of the journal which was created at `create_revision`."""
         delay_s = 0.0
         if not is_primary:
             delay_s = self._clock.uniform(*REPLICA_DELAY_S)
             delay_s += spool.fragment.length / REPLICA_BYTES_PER_S
         # Not in a task group: begun by calls and by ends of replicas. `finish` awaits all of them.
         task = asyncio.create_task(
-            self._persist(spool, delay_s), name=f"persist {spool.fragment.journal}"
+            self._persist(spool, create_revision, delay_s), name=f"persist {spool.fragment.journal}"
         )
         self._tasks.add(task)
         self.pending_bytes += spool.fragment.length
@@ -132,13 +136,13 @@ class Persister:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _persist(self, spool: CompletedSpool, delay_s: float) -> None:
+    async def _persist(self, spool: CompletedSpool, create_revision: int, delay_s: float) -> None:
         attempt = 0
         while True:
             if delay_s and not (self._finishing.is_fired and attempt == 0):
                 await self._wait(delay_s)
             try:
-                await self._attempt_in_turn(spool)
+                await self._attempt_in_turn(spool, create_revision)
             except Exception as exc:  # noqa: BLE001  # PE1: not even a bug may lose content.
                 self._counters.persist_failed()
                 log.warning(
@@ -160,14 +164,14 @@ class Persister:
         else:
             await wait_signal(delay_s, self._finishing)
 
-    async def _attempt_in_turn(self, spool: CompletedSpool) -> None:
-        spec = self._spec_of(spool.fragment.journal)
+    async def _attempt_in_turn(self, spool: CompletedSpool, create_revision: int) -> None:
+        spec = self._spec_of(spool.fragment.journal, create_revision)
         url = spec.fragment.stores[0] if spec is not None and spec.fragment.stores else ""
         async with self._slots[url]:
-            await self._attempt(spool)  # Of the spec as it is by then (PE2).
+            await self._attempt(spool, create_revision)  # Of the spec as it is by then (PE2).
 
-    async def _attempt(self, spool: CompletedSpool) -> None:
-        spec = self._spec_of(spool.fragment.journal)
+    async def _attempt(self, spool: CompletedSpool, create_revision: int) -> None:
+        spec = self._spec_of(spool.fragment.journal, create_revision)
         if spec is None or not spec.fragment.stores:
             return  # PE1
         path = content_path(replace(spool.fragment, path_postfix=_postfix(spool, spec)))

@@ -145,7 +145,7 @@ class Replica:
         for deed in deeds:
             match deed:
                 case Completed(spool):
-                    self._persister.persist_soon(spool, is_primary=True)
+                    self._persister.persist_soon(spool, self.create_revision, is_primary=True)
                 case _:
                     self.index.spool_commit(deed.fragment, deed.file)
         if deeds:
@@ -167,7 +167,7 @@ class Replica:
         result = spool.apply_proposal(proposal, registers, self._clock.now())
         if result.completed is not None:
             self.counters.on_complete()
-            self._persister.persist_soon(result.completed, is_primary=is_sole)
+            self._persister.persist_soon(result.completed, self.create_revision, is_primary=is_sole)
         if result.committed is not None:
             assert spool.file is not None
             self.counters.on_commit(delta)
@@ -263,4 +263,4 @@ class Replica:
         # What every peer acknowledged is persisted whole; the rest is cut at the last such commit.
         for deed in [*self.settlement.settle(0), *self.settlement.abandon()]:
             if isinstance(deed, Completed):
-                self._persister.persist_soon(deed.spool, is_primary=False)
+                self._persister.persist_soon(deed.spool, self.create_revision, is_primary=False)

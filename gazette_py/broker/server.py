@@ -124,7 +124,7 @@ class _Process:
         self._persister = Persister(
             stores=self._stores,
             spools=self._spools,
-            spec_of=lambda journal: self._service.spec_of(journal),
+            spec_of=lambda journal, created: self._service.spec_of(journal, created),
             executor=self._executor,
             clock=clock,
             counters=self._metrics,

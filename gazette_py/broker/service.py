@@ -180,10 +180,12 @@ class Service:
         """Return local replicas, each with whether we are its primary."""
         return [(local.replica, local.is_primary) for local in self._locals.values()]
 
-    def spec_of(self, journal: str) -> JournalSpec | None:
-        """Return the journal's spec as of now."""
+    def spec_of(self, journal: str, create_revision: int) -> JournalSpec | None:
+        """Return the spec, as of now, of the journal which was created at `create_revision`."""
         item = self.keyspace.item(journal)
-        return item.spec if item is not None else None
+        if item is None or item.create_revision != create_revision:
+            return None
+        return item.spec
 
     def spawn_append(
         self, append: "Coroutine[Any, Any, AppendOutcome]"

@@ -28,6 +28,8 @@ FIRST, SECOND = "memory://persister-first/", "memory://persister-second/"
 CONTENT = b"content of a fragment"
 NAME = "a/journal/0000000000000000-0000000000000015-" + hashlib.sha1(CONTENT).hexdigest()
 DEADLINE_S = 5
+CREATED = 17
+"""The revision at which the journal was created."""
 
 
 class Chance:
@@ -111,6 +113,7 @@ class Bench:
         self.clock = Chance()
         self.stores = {url: Scripted(url) for url in (FIRST, SECOND)}
         self.spec: JournalSpec | None = spec(FIRST)
+        self.created = CREATED
         self.spools = SpoolDirectory(str(directory))
         self.persisted = self.failed = 0
         self.persister = Persister(
@@ -118,8 +121,10 @@ class Bench:
                 self.clock, allow_memory=True, wrap=lambda store: self.stores[store.url]
             ),
             spools=self.spools,
-            spec_of=lambda journal: (
-                replace(self.spec, name=journal) if self.spec is not None else None
+            spec_of=lambda journal, created: (
+                replace(self.spec, name=journal)
+                if self.spec is not None and created == self.created
+                else None
             ),
             executor=executor,
             clock=self.clock,
@@ -190,7 +195,7 @@ async def test_a_primary_stores_a_fragment_at_once_and_lets_go_of_it(bench: Benc
     spool = bench.spool()
     file = weakref.ref(spool.file)
     bench.clock.drawn = 1.0
-    bench.persister.persist_soon(spool, is_primary=True)
+    bench.persister.persist_soon(spool, CREATED, is_primary=True)
     del spool
     assert (bench.persister.pending, bench.persister.pending_bytes) == (1, len(CONTENT))
     await bench.drained()
@@ -203,7 +208,7 @@ async def test_a_primary_stores_a_fragment_at_once_and_lets_go_of_it(bench: Benc
 async def test_a_replica_gives_the_primary_time(bench: Bench) -> None:
     """It is asked to end before that time is over, and then waits no longer."""
     bench.clock.drawn = 1000.0
-    bench.persister.persist_soon(bench.spool(), is_primary=False)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=False)
     for _ in range(20):
         await asyncio.sleep(0)
     assert bench.stores[FIRST].calls == []
@@ -216,7 +221,7 @@ async def test_a_replica_gives_the_primary_time(bench: Bench) -> None:
 async def test_what_is_there_is_not_written_again(bench: Bench) -> None:
     """PE3."""
     bench.stores[FIRST].objects[f"{NAME}.raw"] = (CONTENT, "")
-    bench.persister.persist_soon(bench.spool(), is_primary=False)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=False)
     await bench.drained()
     assert bench.stores[FIRST].calls == ["exists"]
     assert bench.persisted == 1
@@ -226,7 +231,7 @@ async def test_a_store_which_is_down_delays_and_loses_nothing(bench: Bench) -> N
     """PE1, for many more attempts than there are steps of back-off."""
     store = bench.stores[FIRST]
     store.failures = [down() for _ in range(3 * len(module.RETRY_S))]
-    bench.persister.persist_soon(bench.spool(), is_primary=True)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
     await bench.drained()
 
     assert store.objects == {f"{NAME}.raw": (CONTENT, "")}
@@ -236,7 +241,7 @@ async def test_a_store_which_is_down_delays_and_loses_nothing(bench: Bench) -> N
 async def test_not_even_a_bug_loses_content(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """PE1: as a postfix of an old spec, which we cannot evaluate."""
     bench.spec = spec(FIRST, postfix="{{ .Unknown }}")
-    bench.persister.persist_soon(bench.spool(), is_primary=True)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
     await bench.until(lambda: bench.failed > 3, "tried again")
     assert bench.persister.pending == 1
 
@@ -249,7 +254,7 @@ async def test_not_even_a_bug_loses_content(bench: Bench, monkeypatch: pytest.Mo
 async def test_each_attempt_is_of_the_spec_as_it_is_then(bench: Bench) -> None:
     """PE2: an operator may name another store while the first one is down."""
     bench.stores[FIRST].failures = [down() for _ in range(1000)]
-    bench.persister.persist_soon(bench.spool(), is_primary=True)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
     await bench.until(lambda: bench.failed > 1, "failed")
     bench.spec = spec(SECOND, FIRST)
     await bench.drained()
@@ -261,9 +266,17 @@ async def test_fragments_of_deleted_journals_and_of_those_without_stores_are_let
     bench: Bench, gone: JournalSpec | None
 ) -> None:
     bench.spec = gone
-    bench.persister.persist_soon(bench.spool(), is_primary=True)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
     await bench.drained()
     assert bench.persisted == 1
+    assert bench.stores[FIRST].calls == []
+
+
+async def test_a_fragment_of_a_journal_made_anew_is_not_stored(bench: Bench) -> None:
+    """It holds other bytes at the offsets at which the new journal begins."""
+    bench.created = CREATED + 1
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
+    await bench.drained()
     assert bench.stores[FIRST].calls == []
 
 
@@ -271,10 +284,10 @@ async def test_a_store_which_hangs_delays_no_other(bench: Bench) -> None:
     """PE4: here two attempts at a time would take all slots, if stores shared them."""
     bench.stores[FIRST].gate = gate = asyncio.Event()
     for n in range(4):
-        bench.persister.persist_soon(bench.spool(f"hung/{n}"), is_primary=True)
+        bench.persister.persist_soon(bench.spool(f"hung/{n}"), CREATED, is_primary=True)
     await bench.until(lambda: bench.stores[FIRST].calls.count("put") == 2, "hung")
     bench.spec = spec(SECOND)
-    bench.persister.persist_soon(bench.spool("other"), is_primary=True)
+    bench.persister.persist_soon(bench.spool("other"), CREATED, is_primary=True)
     await bench.until(lambda: bench.persisted == 1, "stored")
     assert bench.stores[FIRST].calls.count("put") == 2
 
@@ -286,7 +299,7 @@ async def test_a_store_which_hangs_delays_no_other(bench: Bench) -> None:
 async def test_only_a_process_which_ends_takes_another_store_than_the_first(bench: Bench) -> None:
     bench.spec = spec(FIRST, SECOND)
     bench.stores[FIRST].failures = [denied() for _ in range(1000)]
-    bench.persister.persist_soon(bench.spool(), is_primary=True)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
     await bench.until(lambda: bench.failed > 3, "denied")
     assert bench.stores[SECOND].calls == []
 
@@ -301,7 +314,7 @@ async def test_a_process_which_ends_goes_on_while_the_store_is_down(bench: Bench
     bench.clock.drawn = 1.0
     store = bench.stores[FIRST]
     store.failures = [down() for _ in range(10)]
-    bench.persister.persist_soon(bench.spool(), is_primary=False)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=False)
 
     async with asyncio.timeout(DEADLINE_S):
         await bench.persister.finish()
@@ -315,7 +328,7 @@ async def test_an_attempt_has_an_end(bench: Bench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "PUT_TIMEOUT_S", 0.01)
     store = bench.stores[FIRST]
     store.gate = asyncio.Event()
-    bench.persister.persist_soon(bench.spool(), is_primary=True)
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=True)
     await bench.until(lambda: bench.failed > 1, "timed out")
     store.gate.set()
     await bench.drained()
@@ -332,7 +345,7 @@ async def test_an_attempt_has_an_end(bench: Bench, monkeypatch: pytest.MonkeyPat
 async def test_content_is_compressed_on_its_way(
     bench: Bench, codec: CompressionCodec, extension: str, encoding: str
 ) -> None:
-    bench.persister.persist_soon(bench.spool(codec=codec), is_primary=True)
+    bench.persister.persist_soon(bench.spool(codec=codec), CREATED, is_primary=True)
     await bench.drained()
     [(path, (stored, told))] = bench.stores[FIRST].objects.items()
     assert path == NAME + extension
@@ -346,7 +359,9 @@ async def test_a_full_directory_is_emptied_into_the_store(tmp_path: Path, bench:
     full = tmp_path / "full"
     bench.spools.close()
     bench.spools = bench.persister._spools = SpoolDirectory(str(full), bytes_max=len(CONTENT))
-    bench.persister.persist_soon(bench.spool(codec=CompressionCodec.ZSTANDARD), is_primary=True)
+    bench.persister.persist_soon(
+        bench.spool(codec=CompressionCodec.ZSTANDARD), CREATED, is_primary=True
+    )
     await bench.drained()
     assert list(bench.stores[FIRST].objects) == [f"{NAME}.zst"]
     assert bench.failed == 0
