@@ -2,7 +2,8 @@
 
 GAZETTE_TEST_GO_BROKER   the program `gazette`
 GAZETTE_TEST_GAZCTL      the program `gazctl`
-GAZETTE_TEST_GO_PROTO    a checkout of gazette/core, for its protocol.proto
+GAZETTE_TEST_GO_PROTO    a checkout of gazette/core, for its protocol.proto. Without it ours is
+                         taken, which has its names and numbers
 """
 
 import os
@@ -32,8 +33,10 @@ def gazctl() -> str:
 
 
 @pytest.fixture
-def go_checkout() -> str:
-    return named("GAZETTE_TEST_GO_PROTO")
+def protocol_proto() -> Path:
+    if checkout := os.environ.get("GAZETTE_TEST_GO_PROTO"):
+        return Path(checkout) / "broker" / "protocol" / "protocol.proto"
+    return Path(__file__).parents[2] / "proto" / "gazette_py" / "pb" / "protocol.proto"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A client which shares nothing with us but the wire: generated from the reference's own proto.
+"""A client and a peer which share nothing with us but the wire, generated from the proto alone.
 
 It runs in a process of its own, since two registrations of the package `protocol` would clash.
 """
@@ -30,12 +30,12 @@ HERE = Path(__file__).parent
 ROOT = "/gazette/cluster"
 
 
-def stubs_of(checkout: str, directory: Path) -> Path:
-    """Generate code from the reference's proto, and return where it is."""
+def stubs_of(proto: Path, directory: Path) -> Path:
+    """Generate code from a proto file, and return where it is."""
     stubs = directory / "stubs"
     stubs.mkdir()
     # Options of gogoproto never change bytes; their import is cut, so that protoc needs nothing.
-    source = (Path(checkout) / "broker" / "protocol" / "protocol.proto").read_text()
+    source = proto.read_text()
     (stubs / "protocol.proto").write_text(_without_options(source))
     subprocess.run(
         [
@@ -59,15 +59,15 @@ def run_steps(program: str, *arguments: str) -> None:
     assert done.stdout.splitlines()[-1] == "all steps passed"
 
 
-def test_the_golden_sequences(tmp_path: Path, go_checkout: str) -> None:
-    stubs = stubs_of(go_checkout, tmp_path)
+def test_the_golden_sequences(tmp_path: Path, protocol_proto: Path) -> None:
+    stubs = stubs_of(protocol_proto, tmp_path)
     with dev("--brokers", "4") as (_, ready):
         run_steps("wire_client.py", str(stubs), ready["brokers"][0])
 
 
-async def test_replication_with_an_independent_peer(tmp_path: Path, go_checkout: str) -> None:
+async def test_replication_with_an_independent_peer(tmp_path: Path, protocol_proto: Path) -> None:
     """The peer is the oldest member, and so leads the allocator: it leaves our assignments be."""
-    stubs = stubs_of(go_checkout, tmp_path)
+    stubs = stubs_of(protocol_proto, tmp_path)
     (port,) = free_ports(1)
     etcd_process, url = await start_etcd(tmp_path / "etcd", tmp_path / "etcd.log", SYSTEM)
     etcd = await connect(url)

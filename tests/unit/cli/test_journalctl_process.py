@@ -26,7 +26,12 @@ def _wait_drained(fd: int) -> None:
 def test_signals_end_it_at_once_while_it_waits_for_input(number: int, code: int) -> None:
     read_fd, write_fd = os.pipe()
     process = subprocess.Popen(
-        [*PROGRAM, "append", "a/b"], stdin=read_fd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*PROGRAM, "append", "a/b"],
+        stdin=read_fd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell which runs the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.write(write_fd, b"not all")
     _wait_drained(read_fd)
