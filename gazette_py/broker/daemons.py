@@ -69,6 +69,9 @@ async def refresh_daemon(service: Service, replica: Replica) -> None:
             if not replica.index.is_refreshed:
                 interval_s = REFRESH_RETRY_S[min(failures, len(REFRESH_RETRY_S) - 1)]
             failures += 1
+        except Exception as exc:
+            # Nor may a bug end the listings: appends would wait for the first for ever.
+            log.exception("fragment_refresh_bug", journal=replica.journal, err=repr(exc))
         # Brokers which started together do not list together for ever.
         interval_s *= service.clock.uniform(0.9, 1.1)
         await wait_signal(interval_s, replica.ended, wanted)
