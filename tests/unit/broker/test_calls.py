@@ -257,7 +257,9 @@ class TestWhatIsNoMessage:
     async def test_a_text_which_is_no_utf_8(self, broker: InProcess) -> None:
         code, detail = await raw(broker, "Read", b"\x12\x05ab\xffcd")
         assert code is grpc.StatusCode.INTERNAL
-        assert "UTF-8" in detail
+        # What exactly is wrong is told by newer versions of protobuf only.
+        bare = "Error parsing message with type 'protocol.ReadRequest'"
+        assert "UTF-8" in detail or detail == bare
 
     async def test_a_duration_out_of_range(self, broker: InProcess) -> None:
         request = pb.FragmentsRequest(journal="a/one", signatureTTL=Duration(seconds=1, nanos=-1))
