@@ -96,4 +96,6 @@ class Settlement:
         acknowledged = self._acknowledged
         if acknowledged is None or acknowledged.begin != spool.fragment.begin:
             return None
+        if not acknowledged.length:
+            return None  # The peers have agreed on where it begins, and on nothing more.
         return replace(spool, fragment=acknowledged)

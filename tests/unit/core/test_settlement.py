@@ -102,3 +102,11 @@ def test_nothing_acknowledged_leaves_nothing() -> None:
     settlement.record(committed(0, 5))
     settlement.record(completed(0, 5))
     assert settlement.abandon() == []
+
+
+def test_an_agreement_on_an_empty_fragment_leaves_nothing_to_upload() -> None:
+    settlement = Settlement()
+    settlement.settle_all(Fragment(journal="a/journal", begin=5, end=5))
+    settlement.record(committed(5, 9))
+    settlement.record(completed(5, 9))
+    assert settlement.abandon() == []
