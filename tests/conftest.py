@@ -7,7 +7,12 @@ ID, a colon, and the reason why it may be skipped there. CI runs so.
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is. `timeout` bounds every test.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
