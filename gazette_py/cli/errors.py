@@ -205,7 +205,11 @@ def _of_rpc(exc: errors.RpcError) -> Failure:
                 " before you append it again, or append with --check-register."
             )
         case errors.RpcUnauthenticatedError():
-            code, hint = ExitCode.NOT_ALLOWED, "The brokers ask for credentials with more rights."
+            code = ExitCode.NOT_ALLOWED
+            hint = (
+                "The brokers ask for a token: give their keys by --broker.auth-keys"
+                " (BROKER_AUTH_KEYS), or a token which allows this by --broker.auth-token."
+            )
         case errors.RpcUnavailableError() | errors.RpcDeadlineError():
             code = ExitCode.UNAVAILABLE
             hint = (

@@ -87,6 +87,8 @@ class Broker:
     cache_size: int
     cache_ttl_s: float
     timeout_s: float
+    auth_keys: str
+    auth_token: str
 
     @asynccontextmanager
     async def connect(
@@ -103,8 +105,13 @@ class Broker:
                 cache_ttl_s=self.cache_ttl_s,
                 timeout_s=self.timeout_s,
                 file_root=file_root,
+                auth_keys=self.auth_keys,
+                auth_token=self.auth_token,
             )
         except ConfigError as exc:
+            if exc.option in _AUTH_OPTIONS:
+                option, hint = _AUTH_OPTIONS[exc.option]
+                raise usage(option, exc.reason, hint) from exc
             raise usage(
                 f"--broker.address {self.address!r}",
                 exc.reason,
@@ -113,6 +120,15 @@ class Broker:
         async with made as client:
             yield client
 
+
+_AUTH_OPTIONS = {
+    "auth_keys": (
+        "--broker.auth-keys",
+        "Keys are base64 with its padding, such as `openssl rand -base64 32` prints.",
+    ),
+    "auth_token": ("--broker.auth-token", "Unset it, or $BROKER_AUTH_KEYS."),
+}
+"""What `connect` calls its arguments, and what we do."""
 
 _BROKER_OPTIONS = (
     click.option(
@@ -152,6 +168,23 @@ _BROKER_OPTIONS = (
         envvar=["GAZETTE_BROKER_CACHE_TTL", "BROKER_CACHE_TTL"],
         help="How long to keep a route. [$BROKER_CACHE_TTL]",
     ),
+    click.option(
+        "--broker.auth-keys",
+        "auth_keys",
+        metavar="KEYS",
+        default="",
+        envvar=["GAZETTE_BROKER_AUTH_KEYS", "BROKER_AUTH_KEYS"],
+        help="Keys which brokers verify by, in base64, with commas or blanks between; the first"
+        " signs. [$BROKER_AUTH_KEYS]",
+    ),
+    click.option(
+        "--broker.auth-token",
+        "auth_token",
+        metavar="TOKEN",
+        default="",
+        envvar=["GAZETTE_BROKER_AUTH_TOKEN", "BROKER_AUTH_TOKEN"],
+        help="Token to bear, if we have no keys. [$BROKER_AUTH_TOKEN]",
+    ),
     duration_option(
         "--request-timeout",
         default="30s",
@@ -173,6 +206,8 @@ def broker_options(command: _F) -> _F:
         cache_size: int,
         cache_ttl_s: float,
         request_timeout: float,
+        auth_keys: str,
+        auth_token: str,
         **kwargs: Any,
     ) -> Any:
         broker = Broker(
@@ -181,6 +216,8 @@ def broker_options(command: _F) -> _F:
             cache_size=cache_size,
             cache_ttl_s=cache_ttl_s,
             timeout_s=request_timeout,
+            auth_keys=auth_keys,
+            auth_token=auth_token,
         )
         return command(*args, broker=broker, **kwargs)
 

@@ -29,6 +29,7 @@ from gazette_py.client.dispatch import Dispatcher
 from gazette_py.clock import Clock
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header
@@ -113,7 +114,9 @@ class Appender:
         self._is_committing = self._has_content = False
         journal = self._request.journal
         async with self._dispatcher.borrow(journal, needs_primary=True) as broker:
-            call = broker.stub.Append()
+            call = broker.stub.Append(
+                metadata=broker.tokens.for_journal(Capability.APPEND, journal)
+            )
             try:
                 async with self._dispatcher.while_alive(broker):
                     await self._send(call)

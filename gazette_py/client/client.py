@@ -22,11 +22,13 @@ from gazette_py.client.reader import Reader
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability, parse_keys
 from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.rpc.errors import translate
+from gazette_py.rpc.tokens import FixedToken, SignedTokens, Tokens
 from gazette_py.stores.fetch import UrlFetcher
 
 _T = TypeVar("_T")
@@ -60,6 +62,8 @@ def connect(
     cache_ttl_s: float = 60.0,
     timeout_s: float = 30.0,
     file_root: str = "",
+    auth_keys: str = "",
+    auth_token: str = "",
     clock: Clock = SYSTEM,
 ) -> "Client":
     """Return a client of the brokers behind `address`. It dials at the first call.
@@ -74,14 +78,18 @@ def connect(
         cache_ttl_s: How long a route is kept.
         timeout_s: Bound of each call with its retries, unless the call gives its own.
         file_root: Directory of file:// stores, if we can see it; else brokers read it for us.
+        auth_keys: Keys of the brokers, as their `--broker.auth-keys` has them. Each call then bears
+            a token for no more than it does, signed with the first.
+        auth_token: Token which each call bears instead, as someone with the keys signed it.
         clock: Time and waiting.
 
     Raises:
-        ConfigError: The address is not an endpoint.
+        ConfigError: The address is not an endpoint, a key is none, or there are keys and a token.
     """
     routes = RouteCache(cache_size, cache_ttl_s, clock)
     addresses = [part.strip() for part in address.split(",")]
-    dispatcher = Dispatcher(addresses, zone=zone, routes=routes, clock=clock)
+    tokens = _tokens(auth_keys, auth_token, clock)
+    dispatcher = Dispatcher(addresses, zone=zone, routes=routes, tokens=tokens, clock=clock)
     return Client(dispatcher, timeout_s=timeout_s, file_root=file_root, clock=clock)
 
 
@@ -271,7 +279,12 @@ class Client:
 
         async def call(broker: Connection) -> pb.ApplyResponse:
             # A connection is awaited, since whether a call was sent is not told afterwards.
-            return await broker.stub.Apply(request, timeout=self._timeout_s, wait_for_ready=True)
+            return await broker.stub.Apply(
+                request,
+                timeout=self._timeout_s,
+                wait_for_ready=True,
+                metadata=broker.tokens.metadata(Capability.APPLY),
+            )
 
         response = await self._unary("", call)
         outcomes.raise_for_status(response.status, "", header=response.header)
@@ -330,7 +343,11 @@ class Client:
         )
 
         async def call(broker: Connection) -> pb.FragmentStoreHealthResponse:
-            return await broker.stub.FragmentStoreHealth(request, timeout=self._timeout_s)
+            return await broker.stub.FragmentStoreHealth(
+                request,
+                timeout=self._timeout_s,
+                metadata=broker.tokens.metadata(Capability.READ),
+            )
 
         response = await self._retrying(lambda: self._unary("", call))
         outcomes.raise_for_status(
@@ -339,7 +356,11 @@ class Client:
 
     async def _fragments_page(self, request: pb.FragmentsRequest) -> pb.FragmentsResponse:
         async def call(broker: Connection) -> pb.FragmentsResponse:
-            return await broker.stub.ListFragments(request, timeout=self._timeout_s)
+            return await broker.stub.ListFragments(
+                request,
+                timeout=self._timeout_s,
+                metadata=broker.tokens.for_journal(Capability.READ, request.journal),
+            )
 
         response = await self._unary(request.journal, call)
         self._dispatcher.learn(request.journal, response.header)
@@ -386,6 +407,18 @@ class Client:
                 "DEADLINE_EXCEEDED",
                 f"no answer in {self._timeout_s} s",
             ) from exc
+
+
+def _tokens(keys: str, token: str, clock: Clock) -> Tokens:
+    if keys and token:
+        raise errors.ConfigError("auth_token", "is given together with auth_keys; give one")
+    if keys:
+        return SignedTokens(parse_keys("auth_keys", keys), clock)
+    if not token:
+        return Tokens()
+    if not (token.isascii() and token.isprintable()):
+        raise errors.ConfigError("auth_token", "holds characters which no token has")
+    return FixedToken(token)
 
 
 def _change_to_pb(change: Change) -> pb.ApplyRequest.Change:

@@ -29,9 +29,11 @@ from gazette_py.errors import RpcUnavailableError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.pb.protocol_pb2_grpc import JournalStub
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability, of_journal
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.route import Route
 from gazette_py.rpc.channel import dial
+from gazette_py.rpc.tokens import Tokens
 
 if TYPE_CHECKING:
     from gazette_py.pb.protocol_pb2_grpc import JournalAsyncStub
@@ -46,11 +48,8 @@ PROBE_TIMEOUT_S = 2.0
 AVOID_S = 10.0
 """How long a broker which did not answer is avoided: some lease terms of a cluster in a hurry."""
 
-_PROBE = pb.ListRequest(
-    selector=pb.LabelSelector(
-        include=pb.LabelSet(labels=[pb.Label(name="name", value="gazette-py.dev/probe")])
-    )
-)
+_PROBE_SELECTOR = of_journal("gazette-py.dev/probe")
+_PROBE = pb.ListRequest(selector=convert.selector_to_pb(_PROBE_SELECTOR))
 """Asks for next to nothing, and any broker answers it from memory."""
 
 _RANKS = {
@@ -122,6 +121,7 @@ class Connection:
 
     endpoint: str
     channel: grpc.aio.Channel
+    tokens: Tokens
     stub: "JournalAsyncStub" = field(init=False)
     users: int = 0
     last_used: float = 0.0
@@ -175,7 +175,11 @@ class WhileAlive:
 
 async def _is_alive(connection: Connection) -> bool:
     """Tell whether the broker answers at all: a refusal is an answer."""
-    call = connection.stub.List(_PROBE, timeout=PROBE_TIMEOUT_S)
+    call = connection.stub.List(
+        _PROBE,
+        timeout=PROBE_TIMEOUT_S,
+        metadata=connection.tokens.metadata(Capability.LIST, _PROBE_SELECTOR),
+    )
     try:
         async for _ in call:
             break
@@ -194,13 +198,21 @@ class Dispatcher:
         addresses: Service addresses. The first whose connection does not fail is used.
         zone: Where we are.
         routes: Cache of routes.
+        tokens: What calls bear, to be let in.
         clock: Times the idleness of channels.
     """
 
     def __init__(
-        self, addresses: Sequence[str], *, zone: str, routes: RouteCache, clock: Clock
+        self,
+        addresses: Sequence[str],
+        *,
+        zone: str,
+        routes: RouteCache,
+        tokens: Tokens,
+        clock: Clock,
     ) -> None:
-        self._services = [Connection(address, dial(address)) for address in addresses]
+        self._tokens = tokens
+        self._services = [self._connect(address) for address in addresses]
         self._zone = zone
         self._routes = routes
         self._clock = clock
@@ -265,8 +277,11 @@ class Dispatcher:
         if endpoint is None or (endpoint in self._pool and self._is_avoided(self._pool[endpoint])):
             return self._service()
         if endpoint not in self._pool:
-            self._pool[endpoint] = Connection(endpoint, dial(endpoint))
+            self._pool[endpoint] = self._connect(endpoint)
         return self._pool[endpoint]
+
+    def _connect(self, endpoint: str) -> Connection:
+        return Connection(endpoint, dial(endpoint), self._tokens)
 
     def _service(self) -> Connection:
         def is_usable(connection: Connection) -> bool:

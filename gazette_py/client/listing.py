@@ -18,6 +18,7 @@ from gazette_py.client.dispatch import Dispatcher
 from gazette_py.clock import Clock
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
 from gazette_py.protocol.route import Header, Route
@@ -50,7 +51,7 @@ async def list_once(dispatcher: Dispatcher, selector: LabelSelector) -> ListResu
     """
     request = pb.ListRequest(selector=convert.selector_to_pb(selector))
     async with dispatcher.borrow() as broker:
-        call = broker.stub.List(request)
+        call = broker.stub.List(request, metadata=broker.tokens.metadata(Capability.LIST, selector))
         try:
             messages = [message async for message in call]
         except grpc.aio.AioRpcError as exc:
@@ -78,7 +79,7 @@ async def watch(
     began, attempt = clock.monotonic(), 0
     while True:
         try:
-            async for messages in _watched(dispatcher, request):
+            async for messages in _watched(dispatcher, request, selector):
                 snapshot = _snapshot(messages)
                 _check_progress(request, snapshot)
                 request.watch_resume.CopyFrom(messages[0].header)
@@ -97,11 +98,11 @@ async def watch(
 
 
 async def _watched(
-    dispatcher: Dispatcher, request: pb.ListRequest
+    dispatcher: Dispatcher, request: pb.ListRequest, selector: LabelSelector
 ) -> AsyncGenerator[list[pb.ListResponse], None]:
     """Yield the messages of each snapshot of one stream."""
     async with dispatcher.borrow() as broker:
-        call = broker.stub.List(request)
+        call = broker.stub.List(request, metadata=broker.tokens.metadata(Capability.LIST, selector))
         try:
             async for messages in _cut(call):
                 yield messages

@@ -34,6 +34,7 @@ from gazette_py.client.dispatch import Dispatcher
 from gazette_py.clock import Clock
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.rpc.errors import translate
 from gazette_py.stores.base import ObjectStream
@@ -200,7 +201,9 @@ class Reader:
         self._must_proxy = False
         last: pb.ReadResponse | None = None
         async with self._dispatcher.borrow(self.journal) as broker:
-            call = broker.stub.Read(request)
+            call = broker.stub.Read(
+                request, metadata=broker.tokens.for_journal(Capability.READ, self.journal)
+            )
             try:
                 async for response in call:
                     last = response

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from local_clusters import eventually, keyspace_of
@@ -40,6 +40,7 @@ async def go_member(
     name: str = "go-broker",
     replication: int = 1,
     prefix: str = "",
+    arguments: Sequence[str] = (),
 ) -> AsyncIterator[GoBroker]:
     """Run a broker of the reference as another member; what is left of it is killed at the end.
 
@@ -50,6 +51,7 @@ async def go_member(
         name: Its suffix.
         replication: The cap of the cluster. It must be the same for all members.
         prefix: Of another cluster in the same etcd, if it shall not be a member of this one.
+        arguments: More of them.
     """
     (port,) = free_ports(1)
     command = [
@@ -60,6 +62,7 @@ async def go_member(
         f"--etcd.address={cluster.etcd_url}",
         f"--etcd.prefix={prefix or cluster.config.etcd_prefix}",
         *("--etcd.lease=2s", "--log.level=info"),
+        *arguments,
     ]
     log = cluster.config.data_dir / "logs" / f"{name}.log"
     process = await ChildProcess.start(name, command, log)

@@ -1,0 +1,74 @@
+"""Brokers of the reference which ask for tokens let in what our client and `journalctl` sign."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from go_programs import go_member, run
+from local_clusters import config, eventually, spec
+
+from gazette_py import errors
+from gazette_py.client import Change, connect
+from gazette_py.local.cluster import LocalCluster
+from gazette_py.protocol.claims import of_journal
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+KEY = "c2VjcmV0LW9mLXRoZS1jbHVzdGVy"
+OTHER = "YW5vdGhlci1rZXktYWx0b2dldGhlcg=="
+JOURNAL = "guarded/journal"
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path, go_broker: str) -> AsyncIterator[str]:
+    """The endpoint of a broker with keys, which has one journal."""
+    async with (
+        LocalCluster(config(tmp_path, brokers=1)) as cluster,
+        go_member(
+            cluster, go_broker, "a", prefix="/guarded", arguments=[f"--broker.auth-keys={KEY}"]
+        ) as go,
+        connect(go.endpoint, auth_keys=KEY) as client,
+    ):
+        await client.apply([Change(upsert=spec(JOURNAL), expect_mod_revision=0)])
+
+        async def is_served() -> bool:
+            (journal,) = (await client.list(of_journal(JOURNAL))).journals
+            return journal.route.primary >= 0
+
+        await eventually(is_served, "served")
+        yield go.endpoint
+
+
+async def test_every_call_of_our_client_is_let_in(guarded: str) -> None:
+    for cache_size in (0, 8):
+        async with connect(guarded, auth_keys=f"{KEY} {OTHER}", cache_size=cache_size) as client:
+            begin = (await client.append(JOURNAL, b"hello\n")).commit.begin
+            assert await client.read_all(JOURNAL, begin, begin + 6) == b"hello\n"
+            assert [f.fragment.end async for f in client.fragments(JOURNAL)][-1] == begin + 6
+            (journal,) = (await client.list()).journals
+            assert journal.spec.name == JOURNAL
+            await client.store_health(journal.spec.fragment.stores[0])
+            async for snapshot in client.watch(of_journal(JOURNAL)):
+                assert len(snapshot.journals) == 1
+                break
+
+
+@pytest.mark.parametrize("options", [{}, {"auth_keys": OTHER}, {"auth_token": "abc.def.ghi"}])
+async def test_who_has_no_key_is_refused(guarded: str, options: dict[str, str]) -> None:
+    async with connect(guarded, **options) as client:  # type: ignore[arg-type]  # As given.
+        with pytest.raises(errors.RpcUnauthenticatedError):
+            await client.append(JOURNAL, b"hello\n")
+        with pytest.raises(errors.RpcUnauthenticatedError):
+            await client.list()
+
+
+async def test_journalctl_has_them_from_its_environment(
+    guarded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journalctl = str(Path(sys.executable).parent / "gazette-journalctl")
+    monkeypatch.setenv("BROKER_ADDRESS", guarded)
+    refused = await run(journalctl, "list", fails=True)
+    assert "--broker.auth-keys" in refused
+    monkeypatch.setenv("BROKER_AUTH_KEYS", KEY)
+    assert JOURNAL in await run(journalctl, "list")
