@@ -42,6 +42,7 @@ class Maker:
 
     revision: int = 10
     kvs: dict[bytes, KeyValue] = field(default_factory=dict)
+    good: dict[bytes, KeyValue] = field(default_factory=dict)  # The last which decoded.
 
     def put(self, key: str, value: bytes, lease: int = 0) -> KeyValue:
         self.revision += 1
@@ -54,7 +55,16 @@ class Maker:
             version=1,
             lease=lease,
         )
-        self.kvs[kv.key] = kv
+        self.kvs[kv.key] = self.good[kv.key] = kv
+        return kv
+
+    def broken_item(self, name: str) -> KeyValue:
+        """Store what is no spec under an item's key."""
+        good = self.good.get(keys.item_key(ROOT, name).encode())
+        kv = self.put(keys.item_key(ROOT, name), b"\xff")
+        del self.good[kv.key]
+        if good is not None:
+            self.good[kv.key] = good
         return kv
 
     def item(self, name: str, replication: int = 3, **more: Any) -> KeyValue:
@@ -83,10 +93,13 @@ class Maker:
     def delete(self, key: bytes) -> KeyValue:
         self.revision += 1
         del self.kvs[key]
+        self.good.pop(key, None)
         return KeyValue(key=key, mod_revision=self.revision)
 
-    def keyspace(self) -> KeySpace:
+    def keyspace(self, *, last_good: bool = False) -> KeySpace:
+        """Load what is stored, or what was last stored of each key that decoded."""
         loaded = KeySpace(ROOT)
-        kvs = [self.kvs[key] for key in sorted(self.kvs)]
+        of = self.good if last_good else self.kvs
+        kvs = [of[key] for key in sorted(of)]
         loaded.load(header(self.revision), kvs, self.revision)
         return loaded

@@ -1,18 +1,28 @@
 """The mirror of a key space: batches of events leave it as a fresh load would."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyspaces import ROOT, Maker, header, process
 
 from gazette_py.core.keyspace import KeySpace
-from gazette_py.core.resolver import ResolveOptions, resolve
+from gazette_py.core.resolver import MISSING_MEMBER, ResolveOptions, resolve
 from gazette_py.etcd.base import Event
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+from gazette_py.protocol.route import ProcessID
 
 JOURNALS = st.sampled_from(["aa/one", "aa/two", "bb/three"])
-MEMBERS = st.sampled_from(["a/broker-1", "b/broker-2", "c/broker-3"])
+NAMES_OF_MEMBERS = ("a/broker-1", "b/broker-2", "c/broker-3")
+MEMBERS = st.sampled_from(NAMES_OF_MEMBERS)
 FOREIGN = st.sampled_from(
     [f"{ROOT}/other/key", f"{ROOT}/items/no", f"{ROOT}/assign/aa/one#a", f"{ROOT}/members/a"]
+)
+SELECTORS = st.sampled_from(
+    [
+        LabelSelector(),
+        LabelSelector(include=LabelSet((Label("name", "aa/", prefix=True),))),
+        LabelSelector(exclude=LabelSet((Label("name", "aa/one"),))),
+    ]
 )
 CHANGES = st.lists(
     st.one_of(
@@ -37,6 +47,9 @@ def make(maker: Maker, change: tuple) -> Event | None:  # type: ignore[type-arg]
             return Event(maker.assign(journal, member, slot), is_delete=False)
         case ("foreign", key):
             return Event(maker.put(key, b"\xff"), is_delete=False)
+        case ("broken", journal):
+            # What a mirror which saw the value before keeps, and one which loads anew never had.
+            return Event(maker.broken_item(journal), is_delete=False)
         case ("delete", index) if maker.kvs:
             key = sorted(maker.kvs)[index % len(maker.kvs)]
             return Event(maker.delete(key), is_delete=True)
@@ -50,11 +63,17 @@ def content(keyspace: KeySpace) -> object:
         keyspace.members,
         {j: keyspace.assignments_of(j) for j in sorted(keyspace.assigned_journals())},
         [item.name for item in keyspace.items_sorted()],
+        [
+            sorted(a.key for a in keyspace.assignments_by_member(process(member)))
+            for member in NAMES_OF_MEMBERS
+        ],
     )
 
 
 @given(CHANGES, st.integers(1, 5))
-def test_batches_of_events_leave_what_a_fresh_load_has(changes: list[tuple], size: int) -> None:  # type: ignore[type-arg]
+def test_batches_of_events_leave_what_a_load_of_the_last_good_values_has(
+    changes: list[tuple], size: int
+) -> None:  # type: ignore[type-arg]
     maker = Maker()
     mirror = maker.keyspace()
     batch = []
@@ -64,30 +83,59 @@ def test_batches_of_events_leave_what_a_fresh_load_has(changes: list[tuple], siz
         if batch and (number % size == 0 or number == len(changes)):
             mirror.apply(batch)
             batch = []
-            assert content(mirror) == content(maker.keyspace())
+            assert content(mirror) == content(maker.keyspace(last_good=True))
             assert mirror.header.revision == maker.revision
 
 
-@given(CHANGES, JOURNALS, MEMBERS, st.booleans(), st.booleans())
-def test_whatever_there_is_resolves(
+def expected_status(
+    keyspace: KeySpace, journal: str, us: str, options: ResolveOptions
+) -> tuple[Status, ProcessID]:
+    """Say by the protocol's table (3.2), read from top to bottom, who answers what."""
+    here = process(us) if process(us) in keyspace.members else MISSING_MEMBER
+    item = keyspace.items.get(journal)
+    if item is None or not options.selector.matches(item.spec.selectable_labels()):
+        return Status.JOURNAL_NOT_FOUND, here
+    slots: dict[int, ProcessID] = {}
+    for assignment in keyspace.assignments_of(journal):
+        slots.setdefault(assignment.slot, assignment.member)  # Of two primaries, the first by key.
+    if options.requires_primary:
+        if 0 not in slots:
+            return Status.NO_JOURNAL_PRIMARY_BROKER, here
+        if slots[0] != here and not options.may_proxy:
+            return Status.NOT_JOURNAL_PRIMARY_BROKER, here
+        return Status.OK, slots[0]
+    if not slots:
+        return Status.INSUFFICIENT_JOURNAL_BROKERS, here
+    if here in slots.values():
+        return Status.OK, here
+    return (Status.OK, ProcessID()) if options.may_proxy else (Status.NOT_JOURNAL_BROKER, here)
+
+
+@settings(max_examples=300)
+@given(CHANGES, JOURNALS, MEMBERS, st.booleans(), st.booleans(), SELECTORS)
+def test_every_request_is_resolved_as_the_table_of_the_protocol_says(
     changes: list[tuple],  # type: ignore[type-arg]
     journal: str,
     us: str,
     may_proxy: bool,
     requires_primary: bool,
+    selector: LabelSelector,
 ) -> None:
     maker = Maker()
-    for change in changes:
+    for change in [("item", journal, 1), ("assign", journal, us, 0), *changes]:
         make(maker, change)
     keyspace = maker.keyspace()
-    options = ResolveOptions(may_proxy=may_proxy, requires_primary=requires_primary)
-    found = resolve(keyspace, process(us), journal, options)
-    is_there = f"{ROOT}/items/{journal}".encode() in maker.kvs
-    assert (found.status is Status.JOURNAL_NOT_FOUND) is not is_there
-    if found.status is Status.OK:
-        route = found.header.route
-        assert route.members
-        if requires_primary:
-            assert found.header.process_id == route.primary_id
-        if not may_proxy:
-            assert found.header.process_id == process(us)
+    options = ResolveOptions(
+        may_proxy=may_proxy, requires_primary=requires_primary, selector=selector
+    )
+    found = resolve(keyspace, process(us), journal + ";meta", options)
+    assert (found.status, found.header.process_id) == expected_status(
+        keyspace, journal, us, options
+    )
+    if found.status is Status.JOURNAL_NOT_FOUND and keyspace.item(journal):  # R3: it is hidden.
+        absent = resolve(Maker().keyspace(), process(us), journal, options)
+        assert (found.item, found.assignments, found.header.route) == (
+            absent.item,
+            absent.assignments,
+            absent.header.route,
+        )
