@@ -12,9 +12,11 @@ from gazette_py.errors import ConfigError
 
 _LOWEST, _HIGHEST = 10_000, 32_000
 
+_given: set[int] = set()  # Nobody may listen yet at what we gave before.
+
 
 def free_ports(count: int) -> list[int]:
-    """Return ports which are free now. Another process may still be faster to take one.
+    """Return ports which are free now, each only once. Another process may still be faster.
 
     Raises:
         ConfigError: There are not so many.
@@ -23,9 +25,10 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     for step in range(_HIGHEST - _LOWEST):
         port = _LOWEST + (first + step) % (_HIGHEST - _LOWEST)
-        if _why_taken(port) is None:
+        if port not in _given and _why_taken(port) is None:
             found.append(port)
         if len(found) == count:
+            _given.update(found)
             return found
     raise ConfigError("--port", f"there are no {count} free ports on this machine")
 
