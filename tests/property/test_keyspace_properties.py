@@ -106,7 +106,7 @@ def expected_status(
         return Status.OK, slots[0]
     if not slots:
         return Status.INSUFFICIENT_JOURNAL_BROKERS, here
-    if here in slots.values():
+    if here in [assignment.member for assignment in keyspace.assignments_of(journal)]:
         return Status.OK, here
     return (Status.OK, ProcessID()) if options.may_proxy else (Status.NOT_JOURNAL_BROKER, here)
 
