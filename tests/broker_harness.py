@@ -109,7 +109,7 @@ class Broker:
             max_replication=9,
             metrics=metrics,
             valid_until=lambda: self.lease_until,
-            new_replica=lambda number, journal, revision: Replica(
+            new_replica=lambda number, journal, revision, predecessor: Replica(
                 number,
                 journal,
                 revision,
@@ -118,6 +118,7 @@ class Broker:
                 counters=counters,
                 flow=FlowControl(self._min_append_rate, 0),
                 clock=SYSTEM,
+                predecessor=predecessor,
             ),
             start_replica=lambda _, replica: replica.replace_remote([]),
         )
@@ -294,6 +295,8 @@ class Cluster:
     def expire(self, member: Broker | ScriptedPeer) -> None:
         """Let a member's lease expire: its member key and its assignments are gone."""
         self.etcd.expire_lease(self._leases[member.id])
+        for keys_of in self._assigned.values():
+            keys_of[:] = [key for key in keys_of if f"#{member.id.suffix}#" not in key.decode()]
 
     async def put_item(self, journal: JournalSpec) -> None:
         """Write a journal."""

@@ -120,7 +120,9 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
         on_complete=metrics.spool_completed,
     )
 
-    def new_replica(replica_id: int, journal: str, create_revision: int) -> Replica:
+    def new_replica(
+        replica_id: int, journal: str, create_revision: int, predecessor: Replica | None
+    ) -> Replica:
         return Replica(
             replica_id,
             journal,
@@ -130,6 +132,7 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
             counters=counters,
             flow=FlowControl(0, 0),
             clock=SYSTEM,
+            predecessor=predecessor,
         )
 
     peers = Peers("a", 4 << 20)

@@ -359,7 +359,7 @@ class AppendRun:
                 # Bytes of an append which is bound to fail would stay with the other peers.
                 if (failure := pipeline.error) is not None:
                     decision = Rollback()
-                self._service.assert_lease()
+                self._service.assert_lease(replica)
         except OSError as exc:
             decision = Rollback()
             failure = RpcUnavailableError("spool", "UNAVAILABLE", f"append stream: {exc}")
@@ -435,7 +435,7 @@ class AppendRun:
             raise
         if replica.ended.is_fired:
             raise RpcUnavailableError(replica.journal, "UNAVAILABLE", "the replica has ended")
-        self._service.assert_lease()
+        self._service.assert_lease(replica)
         replica.publish(replica.settlement.settle(ticket))
 
     def _count(self, replica: Replica, length: int, *, is_commit: bool) -> None:

@@ -10,6 +10,8 @@ Invariants:
     RP3  `invalidated` fires when the Route or the stores change, and when the replica ends; who
          waits then resolves anew.
     RP4  A replica which ends closes its open fragment and hands it to the persister.
+    RP5  One with a predecessor begins where that ended, and has its index: the journal's content,
+         which may be in no store yet, is neither forgotten nor written over.
 
 Source: gazette/core broker/replica.go.
 """
@@ -67,16 +69,19 @@ class Replica:
         counters: SpoolCounters,
         flow: FlowControl,
         clock: Clock,
+        predecessor: "Replica | None" = None,
     ) -> None:
         self.id = replica_id
         self.journal = journal
         self.create_revision = create_revision
         self.flow = flow
-        self.index = FragmentIndex()
+        self.index: FragmentIndex = FragmentIndex() if predecessor is None else predecessor.index
         self.index_changed = Signal()
         self.invalidated = Signal()
         self.ending = Signal()  # Tokens are wanted back, to end the replica.
         self.ended = Signal()
+        self.is_disowned = False  # The lease by which it was ours is gone.
+        self.remains: Spool | None = None  # Empty, where our content ends; set as we end.
         self.refresh_wanted = Signal()
         self.pulse_wanted = Signal()
         self.pipeline_slot: Slot[Pipeline | None] = Slot()
@@ -90,7 +95,16 @@ class Replica:
         self._acknowledged = Signal()  # Fires when the last of them has ended.
         self._tasks: set[asyncio.Task[None]] = set()
         self.pipeline_slot.put(None)
-        self.spool_slot.put(Spool(journal, spools.open))
+        self._spools = spools
+        if predecessor is None:
+            self.spool_slot.put(Spool(journal, spools.open))
+        else:
+            self.spawn(self._succeed(predecessor), "succeed")
+
+    async def _succeed(self, predecessor: "Replica") -> None:
+        await wait_signal(None, predecessor.ended)
+        self.spool_slot.put(predecessor.remains or Spool(self.journal, self._spools.open))
+        self.ask_pulse()
 
     # Signals.
 
@@ -260,7 +274,13 @@ class Replica:
         if result.completed is not None:
             self.counters.on_complete()
             self.settlement.record(Completed(result.completed))
+        settled = self.settlement.settle(0)
+        if not self.settlement:
+            # Else what was not acknowledged is cut off, and only our peers know where all ended.
+            self.remains = Spool(
+                self.journal, self._spools.open, begin=fragment.end, registers=spool.registers
+            )
         # What every peer acknowledged is persisted whole; the rest is cut at the last such commit.
-        for deed in [*self.settlement.settle(0), *self.settlement.abandon()]:
+        for deed in [*settled, *self.settlement.abandon()]:
             if isinstance(deed, Completed):
                 self._persister.persist_soon(deed.spool, self.create_revision, is_primary=False)

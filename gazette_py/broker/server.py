@@ -2,10 +2,15 @@
 
     listen -> etcd -> announce -> load the key space -> serve -> drain -> leave -> persist -> exit
 
+While etcd is away nothing is acknowledged. If our lease lives still when it comes back, all goes
+on; if it was lost, others have our journals: our replicas end, their content is persisted, and we
+join anew, as a member without journals.
+
 Invariants:
     BP1  Ports are bound before anything is written to etcd: a broker which cannot serve is never
          announced.
-    BP2  Once our lease is revoked or lost, nothing more is acknowledged.
+    BP2  Once our lease is revoked, or may be lost, nothing more is acknowledged: by the replicas
+         which it stood for never again, also once we have another lease.
     BP3  The process does not end before every closed fragment is in a store, unless it is killed or
          told a third time.
 
@@ -38,7 +43,13 @@ from gazette_py.cluster.allocate import run_allocator
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.cluster.session import Session
 from gazette_py.core.flow_control import FlowControl
-from gazette_py.errors import ConfigError, EtcdError, EtcdLeaseLostError, ValidationError
+from gazette_py.errors import (
+    ConfigError,
+    EtcdError,
+    EtcdLeaseLostError,
+    EtcdUnavailableError,
+    ValidationError,
+)
 from gazette_py.etcd.base import Etcd
 from gazette_py.etcd.client import connect
 from gazette_py.pb import protocol_pb2_grpc
@@ -57,6 +68,9 @@ STOP_GRACE_S = 10.0
 LEAVE_TIMEOUT_S = 3.0
 """How long etcd has to revoke our lease."""
 
+REJOIN_RETRY_S = 0.5
+"""After etcd could not be reached to join anew."""
+
 _THREADS_MAX = 4
 """Threads which compress, decompress and hash."""
 
@@ -73,7 +87,7 @@ async def run_broker(
 
     Raises:
         ConfigError: It cannot run as configured.
-        EtcdError: Our lease was lost, or etcd cannot be reached.
+        EtcdError: etcd cannot be reached as we start, or refuses us.
     """
     async with AsyncExitStack() as stack:
         process = _Process(config, clock, stack)
@@ -202,7 +216,9 @@ class _Process:
             on_complete=self._metrics.spool_completed,
         )
 
-        def new_replica(replica_id: int, journal: str, create_revision: int) -> Replica:
+        def new_replica(
+            replica_id: int, journal: str, create_revision: int, predecessor: Replica | None
+        ) -> Replica:
             config = self._config
             return Replica(
                 replica_id,
@@ -213,6 +229,7 @@ class _Process:
                 counters=counters,
                 flow=FlowControl(config.min_append_rate, config.max_append_rate),
                 clock=self._clock,
+                predecessor=predecessor,
             )
 
         def start_replica(service: Service, replica: Replica) -> None:
@@ -250,7 +267,7 @@ class _Process:
             await tasks.first(self._announce())
             tasks.start(self._mirror.run(), "mirror")
             tasks.start(self._allocate(), "allocator")
-            tasks.start(self._fail_when_lost(), "lease")
+            tasks.start(self._stay_member(), "lease")
             self._servicer.start(self._service, StoredFragments(self._spools, self._executor))
             self._is_ready = True
             log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)
@@ -274,12 +291,35 @@ class _Process:
             metrics=self._metrics,
         )
 
-    async def _fail_when_lost(self) -> None:
-        await self._session.wait_lost()
-        raise EtcdLeaseLostError(
-            f"the etcd lease of {self._spec.id} was lost: etcd was not reached for"
-            f" {self._config.etcd.lease_s} s (--etcd.lease)"
-        )
+    async def _stay_member(self) -> None:
+        """Join anew each time our lease was lost, unless we are about to leave.
+
+        Raises:
+            EtcdError: We cannot join, and trying again would not help.
+        """
+        while True:
+            await self._session.wait_lost()
+            reason = (
+                f"the etcd lease of {self._spec.id} was lost: etcd was not reached for"
+                f" {self._config.etcd.lease_s} s (--etcd.lease)"
+            )
+            if self._signals:
+                raise EtcdLeaseLostError(reason)
+            log.error("lease_lost", err=reason)
+            self._metrics.lease_lost()
+            await self._rejoin()
+            log.warning("lease_granted_anew", broker=str(self._spec.id))
+
+    async def _rejoin(self) -> None:
+        while True:
+            try:
+                # The lease stays invalid until the replicas of the old one have been told (BP2).
+                await self._mirror.catch_up()
+                await self._session.rejoin()
+                return
+            except EtcdUnavailableError as exc:
+                log.warning("join_failed", err=str(exc))
+            await self._clock.sleep(REJOIN_RETRY_S)
 
     def _install_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -341,10 +381,11 @@ class _Process:
         # primary our spool as long as that knows no better. The former has its time; the latter
         # ends once our keys are gone, and both with the server at the latest.
         await asyncio.wait([stopping], timeout=STOP_GRACE_S)
+        await tasks.stop("lease")  # Which might join anew.
         await self._leave()
         await self._server.stop(STOP_GRACE_S)
         await stopping
-        await tasks.stop("mirror", "allocator", "lease")
+        await tasks.stop("mirror", "allocator")
         await self._finish_persisting()
         await tasks.stop_all()
 

@@ -5,7 +5,10 @@ in the mirror's own step, so that a resolution and the replica it names are of o
 
 Invariants:
     SV1  A replica exists for exactly the journals whose item exists and which are assigned to us.
-    SV2  A demoted primary, and a journal which was deleted and created again, get a fresh replica.
+    SV2  A demoted primary, a journal which was deleted and created again, and one which is assigned
+         to us under another lease than before, get a fresh replica.
+    SV4  A journal which we lost with our lease, and which nobody else can have written since, goes
+         on where our replica of it ended: all brokers may have lost their leases at once.
     SV3  Once `stop_local` was called, no replica is made and no local resolution succeeds.
 
 Source: gazette/core broker/service.go and broker/resolver.go, updateResolutions.
@@ -56,6 +59,7 @@ class _Local:
 
     replica: Replica
     is_primary: bool
+    lease: int  # Of our assignment.
     signature: tuple[object, ...]
 
 
@@ -74,7 +78,7 @@ class Service:
         max_replication: int,
         metrics: Metrics,
         valid_until: Callable[[], float],
-        new_replica: Callable[[int, str, int], Replica],
+        new_replica: Callable[[int, str, int, Replica | None], Replica],
         start_replica: Callable[["Service", Replica], None],
     ) -> None:
         self.self_id = self_id
@@ -93,8 +97,9 @@ class Service:
         self._is_stopped = False
         self._replica_ids = 0
         self._ending: set[asyncio.Task[None]] = set()
+        self._lost: dict[str, Replica] = {}  # SV4: by journal, with our lease.
         self._appends: set[asyncio.Task[AppendOutcome]] = set()
-        self._departures: dict[ProcessID, Signal] = {}
+        self._departures: dict[tuple[ProcessID, int], Signal] = {}  # By ID and lease.
 
     @property
     def keyspace(self) -> KeySpace:
@@ -105,24 +110,34 @@ class Service:
 
     def on_keyspace(self, delta: Delta) -> None:
         """Bring local replicas in line with what changed."""
-        for member in self._departures.keys() - self.keyspace.members.keys():
+        for member in [m for m in self._departures if not self._is_member(*m)]:
             self._departures.pop(member).fire()
         if self._is_stopped:
             return
         for journal in delta.items | delta.journals:
-            self._update(journal)
+            self._update(journal, is_advertised=journal in delta.advertised)
         if delta.members:
             endpoints = {m.broker.endpoint for m in self.keyspace.members.values()}
             self._end_later(self.peers.keep_only(endpoints), "drop channels")
 
     def departure_of(self, member: ProcessID) -> Signal:
         """Return the signal which fires once the member has left the cluster, or lost its lease."""
-        signal = self._departures.setdefault(member, Signal())
-        if member not in self.keyspace.members:
-            self._departures.pop(member).fire()
-        return signal
+        known = self.keyspace.members.get(member)
+        if known is None:
+            gone = Signal()
+            gone.fire()
+            return gone
+        return self._departures.setdefault((member, known.lease), Signal())
 
-    def _update(self, journal: str) -> None:
+    def _is_member(self, member: ProcessID, lease: int) -> bool:
+        """Tell whether it is still there under that lease: it may have joined anew since."""
+        known = self.keyspace.members.get(member)
+        return known is not None and known.lease == lease
+
+    def _update(self, journal: str, *, is_advertised: bool) -> None:
+        if is_advertised:
+            # Before they write, others advertise a Route, and it may be one without us.
+            self._lost.pop(journal, None)
         item = self.keyspace.item(journal)
         assignments = self.keyspace.assignments_of(journal)
         ours = next((a for a in assignments if a.member == self.self_id), None)
@@ -130,13 +145,20 @@ class Service:
         if item is None or ours is None:
             if local is not None:
                 self._drop(journal, local)
+                if item is not None and local.replica.is_disowned and not is_advertised:
+                    self._lost[journal] = local.replica
+            if item is None:
+                self._lost.pop(journal, None)
             return
         is_primary = ours.slot == 0
         if local is not None and (
             (local.is_primary and not is_primary)
+            or local.lease != ours.lease
             or local.replica.create_revision != item.create_revision
         ):
             self._drop(journal, local)
+            if local.replica.is_disowned and not is_advertised:
+                self._lost[journal] = local.replica
             local = None
         signature = (
             *((a.key, a.mod_revision) for a in assignments),
@@ -144,8 +166,11 @@ class Service:
         )
         if local is None:
             self._replica_ids += 1
-            replica = self._new_replica(self._replica_ids, journal, item.create_revision)
-            self._locals[journal] = _Local(replica, is_primary, signature)
+            lost = self._lost.pop(journal, None)
+            if lost is not None and lost.create_revision != item.create_revision:
+                lost = None
+            replica = self._new_replica(self._replica_ids, journal, item.create_revision, lost)
+            self._locals[journal] = _Local(replica, is_primary, ours.lease, signature)
             self._start_replica(self, replica)
             return
         local.is_primary = is_primary
@@ -155,6 +180,8 @@ class Service:
 
     def _drop(self, journal: str, local: _Local) -> None:
         del self._locals[journal]
+        # Another lease, which we may have by the time that it ends, does not stand for it.
+        local.replica.is_disowned = not self._is_member(self.self_id, local.lease)
         self._end_later(local.replica.shut_down(), f"shut down {journal}")
 
     def _end_later(self, work: Awaitable[None], name: str) -> None:
@@ -278,13 +305,13 @@ class Service:
         task.result()
         return True
 
-    def assert_lease(self) -> None:
-        """Refuse to acknowledge anything once our lease may have expired.
+    def assert_lease(self, replica: Replica) -> None:
+        """Refuse to acknowledge anything once the lease may have expired which made it ours.
 
         Raises:
             RpcUnavailableError: Another broker may be primary by now.
         """
-        if self.clock.monotonic() >= self._valid_until():
+        if replica.is_disowned or self.clock.monotonic() >= self._valid_until():
             raise RpcUnavailableError(
                 str(self.self_id), "UNAVAILABLE", "this broker's etcd lease has expired"
             )

@@ -2,11 +2,11 @@
 
 Invariants:
     M1  Events are applied in etcd's order, whole revisions at a time; observers run in the same
-    step,
-        before anyone who waits is woken.
+        step, before anyone who waits is woken.
     M2  A wait ends as soon as everything up to its revision has been seen, whether or not a key of
         ours changed at it: progress counts.
-    M3  A contradiction is fatal. A compacted watch loads anew and applies the difference.
+    M3  A contradiction is fatal. A compacted watch loads anew, as soon as etcd is there, and
+        applies the difference.
 
 Source: gazette/core keyspace/key_space.go. The watched prefix is the root *without* a slash at its
 end, exactly as Gazette's brokers watch it: otherwise a revision which one of them advertises might
@@ -19,7 +19,7 @@ from contextlib import aclosing
 
 from gazette_py.clock import Clock
 from gazette_py.core.keyspace import Delta, KeySpace, KeySpaceInconsistentError
-from gazette_py.errors import EtcdCompactedError, EtcdError
+from gazette_py.errors import EtcdCompactedError, EtcdError, EtcdUnavailableError
 from gazette_py.etcd.base import Etcd, WatchBatch
 from gazette_py.protocol.route import EtcdHeader
 from gazette_py.telemetry.log import get_logger
@@ -28,6 +28,9 @@ log = get_logger(__name__)
 
 STALL_S = 0.05
 """How long a wait may be unmet before we ask etcd for a progress notification, and then again."""
+
+RELOAD_RETRY_S = 0.5
+"""How long to wait until the next try to load anew, after etcd did not answer the last one."""
 
 QUEUED_BATCHES_MAX = 1024
 """Watch responses which wait for the next step. etcd holds back more."""
@@ -71,6 +74,7 @@ class Mirror:
                 items=before.items | after.items,
                 members=before.members | after.members,
                 journals=before.journals | after.journals,
+                advertised=before.journals | after.journals,  # For all that we know.
             )
         )
 
@@ -95,10 +99,19 @@ class Mirror:
                 await self._watch(self.read_through + 1)
             except EtcdCompactedError:
                 log.warning("watch_compacted", revision=self.read_through)
+                await self._load_anew()
+
+    async def _load_anew(self) -> None:
+        while True:
+            try:
                 newest = await self._etcd.txn([], [])
                 if newest.header.cluster_id != self.keyspace.header.cluster_id:
-                    raise KeySpaceInconsistentError("etcd cluster changed") from None
+                    raise KeySpaceInconsistentError("etcd cluster changed")
                 await self.load(newest.header.revision)
+                return
+            except (EtcdUnavailableError, EtcdCompactedError) as exc:
+                log.warning("load_failed", err=str(exc))
+            await self._clock.sleep(RELOAD_RETRY_S)
 
     async def _watch(self, revision: int) -> None:
         queue: asyncio.Queue[WatchBatch] = asyncio.Queue(QUEUED_BATCHES_MAX)
@@ -156,6 +169,14 @@ class Mirror:
             except TimeoutError:
                 # etcd sends progress by itself only every ten minutes.
                 await self._etcd.request_progress()
+
+    async def catch_up(self) -> None:
+        """Wait until everything has been seen which etcd has now.
+
+        Raises:
+            EtcdError: etcd does not answer.
+        """
+        await self.wait_revision((await self._etcd.txn([], [])).header.revision)
 
     async def wait_change(self, after_revision: int) -> None:
         """Wait until the key space has a revision beyond `after_revision`."""

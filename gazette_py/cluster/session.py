@@ -2,7 +2,8 @@
 
 Invariants:
     SE1  The member key is created only where none exists: an earlier process of our ID is waited
-    for. SE2  Rewriting the key keeps its lease and its create revision, and with it our leadership.
+         for, but not for ever, since it may be another broker which was given the same ID.
+    SE2  Rewriting the key keeps its lease and its create revision, and with it our leadership.
 
 Source: gazette/core allocator/announce.go.
 """
@@ -13,6 +14,7 @@ from typing import Self
 
 from gazette_py.clock import Clock
 from gazette_py.core.keyspace import Member
+from gazette_py.errors import EtcdError
 from gazette_py.etcd.base import Compare, Etcd, LeaseKeeper, Put, Target
 from gazette_py.protocol import convert
 from gazette_py.protocol.keys import member_key
@@ -22,6 +24,11 @@ from gazette_py.telemetry.log import get_logger
 log = get_logger(__name__)
 
 ANNOUNCE_RETRY_S_MAX = 10.0
+
+ANNOUNCE_TERMS = 3
+"""Terms of our lease for which a process of our ID is waited for, and `ANNOUNCE_S_MIN` at least."""
+
+ANNOUNCE_S_MIN = 30.0
 
 
 class Session:
@@ -44,7 +51,15 @@ class Session:
         return self._keeper.valid_until() if self._keeper is not None else 0.0
 
     async def __aenter__(self) -> Self:
-        """Grant a lease and create the member key, once no other process holds it."""
+        """Grant a lease and create the member key, once no other process holds it.
+
+        Raises:
+            EtcdError: Another process holds it, and does not go; or etcd fails.
+        """
+        await self._join()
+        return self
+
+    async def _join(self) -> None:
         self._lease = await self._etcd.grant_lease(self._ttl_s)
         self._keeper = self._etcd.keep_alive(self._lease, self._ttl_s)
         try:
@@ -52,7 +67,6 @@ class Session:
         except BaseException:
             await self.revoke()
             raise
-        return self
 
     async def __aexit__(
         self,
@@ -63,7 +77,21 @@ class Session:
         """Revoke the lease, if that was not done."""
         await self.revoke()
 
+    async def rejoin(self) -> None:
+        """Join again, after the lease was lost: with a new one, as a new member of the same ID.
+
+        The caller must have seen the old keys go: what the old lease stood for must have ended.
+
+        Raises:
+            EtcdError: As on entry.
+        """
+        if self._keeper is not None:
+            keeper, self._keeper = self._keeper, None
+            await keeper.stop()
+        await self._join()
+
     async def _announce(self) -> None:
+        began = self._clock.monotonic()
         value = convert.broker_to_pb(self.broker).SerializeToString()
         while True:
             created = await self._etcd.txn(
@@ -73,6 +101,11 @@ class Session:
                 self.revision = created.header.revision
                 return
             log.warning("member_key_exists", member=str(self.broker.id))
+            if self._clock.monotonic() - began >= max(ANNOUNCE_S_MIN, ANNOUNCE_TERMS * self._ttl_s):
+                raise EtcdError(
+                    f"a broker {self.broker.id} is in the cluster, and stays: give this one another"
+                    " --broker.id, or end that one"
+                )
             await self._clock.sleep(min(ANNOUNCE_RETRY_S_MAX, self._ttl_s / 2))
 
     async def set_exiting(self, member: Member) -> bool:

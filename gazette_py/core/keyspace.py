@@ -158,6 +158,9 @@ class Delta:
     items: set[str] = field(default_factory=set)  # Journals whose item changed.
     members: set[ProcessID] = field(default_factory=set)
     journals: set[str] = field(default_factory=set)  # Journals whose assignments changed.
+    advertised: set[str] = field(
+        default_factory=set
+    )  # Of which an assignment was put with a Route.
 
     def __bool__(self) -> bool:
         return bool(self.items or self.members or self.journals)
@@ -299,6 +302,8 @@ class KeySpace:
                 case AssignmentKey():
                     self._put_assignment(key, kv)
                     delta.journals.add(key.journal)
+                    if kv.value:
+                        delta.advertised.add(key.journal)
                 case None:
                     return
         except (DecodeError, ValidationError, ValueError):

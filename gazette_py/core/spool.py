@@ -62,7 +62,7 @@ class ProposalResult:
 
 
 class Spool:
-    """Begins empty at offset 0, without registers."""
+    """Begins empty: at offset 0 without registers, or where an earlier spool has ended."""
 
     __slots__ = (
         "_committed_sum",
@@ -75,9 +75,16 @@ class Spool:
         "registers",
     )
 
-    def __init__(self, journal: str, open_file: OpenFile) -> None:
-        self.fragment = Fragment(journal=journal)
-        self.registers = LabelSet()
+    def __init__(
+        self,
+        journal: str,
+        open_file: OpenFile,
+        *,
+        begin: int = 0,
+        registers: LabelSet = LabelSet(),
+    ) -> None:
+        self.fragment = Fragment(journal=journal, begin=begin, end=begin)
+        self.registers = registers
         self.delta = 0  # Uncommitted bytes.
         self.file: SpoolBytes | None = None  # Made with the first content.
         self.first_append_time = 0.0  # Unix seconds; 0: nothing is committed yet.

@@ -169,7 +169,10 @@ class LeaseKeeper(ABC):
 
     @abstractmethod
     async def wait_lost(self) -> None:
-        """Return once etcd has said that the lease is gone, or `valid_until` has passed."""
+        """Return once etcd has said that the lease is gone.
+
+        While etcd does not answer nobody knows: `valid_until` may pass, and move on again.
+        """
 
     @abstractmethod
     async def stop(self) -> None:

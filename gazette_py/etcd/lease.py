@@ -3,7 +3,8 @@
 Invariants:
     LK1  `valid_until` is never later than the lease's end: it counts from when an answered refresh
          was sent.
-    LK2  Once the lease is lost it stays lost.
+    LK2  The lease is lost once etcd has said so, and then stays lost. While etcd is away it only
+         stops being surely alive: nobody else lost it for us, since etcd has to be there for that.
     LK3  If the thread ends without being told to, the lease counts as lost.
 """
 
@@ -110,21 +111,12 @@ class ThreadLeaseKeeper(LeaseKeeper):
                 if not self._refresh(channel):
                     return False
             except (grpc.RpcError, grpc.FutureCancelledError, _UnansweredError) as exc:
-                if self._remaining() <= 0:
-                    return False
                 if isinstance(exc, grpc.RpcError) and wire.is_stale_token(exc):
                     self._token = ""
-                self._stopping.wait(min(self._ttl_s / _RETRY_SHARE, self._remaining()))
+                self._stopping.wait(self._ttl_s / _RETRY_SHARE)
                 return True
             self._stopping.wait(self._ttl_s / 3)
         return False
-
-    def _remaining(self) -> float:
-        return self._valid_until - self._clock.monotonic()
-
-    def _timeout(self) -> float:
-        """Return how long to wait for etcd: when the lease ends, we say so."""
-        return max(min(self._ttl_s / 3, self._remaining()), self._ttl_s / _RETRY_SHARE)
 
     def _refresh(self, channel: grpc.Channel) -> bool:
         """Refresh once. Return False if the lease does not exist any more."""
@@ -138,7 +130,7 @@ class ThreadLeaseKeeper(LeaseKeeper):
         sent = self._clock.monotonic()
         responses = call(
             iter([pb.LeaseKeepAliveRequest(ID=self._lease)]),
-            timeout=self._timeout(),
+            timeout=self._ttl_s / 3,
             metadata=wire.metadata(self._token),
         )
         self._await(responses)
@@ -159,7 +151,7 @@ class ThreadLeaseKeeper(LeaseKeeper):
             response_deserializer=pb.AuthenticateResponse.FromString,
         )
         request = pb.AuthenticateRequest(name=self._access.user, password=self._access.password)
-        answer = call.future(request, timeout=self._timeout())
+        answer = call.future(request, timeout=self._ttl_s / 3)
         self._await(answer)
         self._token = str(answer.result().token)
 

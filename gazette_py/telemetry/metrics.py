@@ -81,6 +81,9 @@ class Metrics:
         )
 
     def _init_allocator(self) -> None:
+        self._leases_lost = self._counter(
+            "gazette_py_leases_lost", "Leases of ours which etcd let expire; we then join anew."
+        )
         self._assignments_added = self._counter(
             "gazette_allocator_assignment_added", "Assignments added by us as leader."
         )
@@ -166,6 +169,12 @@ class Metrics:
     def stores_active(self, count: int) -> None:
         """So many stores are in use now."""
         self._store_active.set(count)
+
+    # Membership.
+
+    def lease_lost(self) -> None:
+        """Our lease was lost: others have taken over our journals."""
+        self._leases_lost.inc()
 
     # The allocator.
 

@@ -35,6 +35,11 @@ class Broker:
         self.endpoint = f"http://{address}:8080"
         self.process: ChildProcess | None = None
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def send(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send(number)
@@ -156,6 +161,17 @@ class ChaosCluster:
             return all(member.suffix != broker.id for member in members)
 
         await eventually(check, "gone from etcd")
+
+    async def wait_member(self, broker: Broker) -> None:
+        """Wait until a broker, whose process went on, is in etcd again."""
+        assert broker.process is not None
+        assert broker.process.exit_code is None, broker.process.last_output()
+
+        async def check() -> bool:
+            members = (await self.keyspace()).members
+            return any(member.suffix == broker.id for member in members)
+
+        await eventually(check, f"{broker.id} in etcd again", 30.0)
 
     def _by_id(self, suffix: str) -> Broker:
         return next(broker for broker in self.brokers if broker.id == suffix)

@@ -5,6 +5,7 @@ longest time in which some journal acknowledged nothing, and the errors which cl
 
     pytest -m chaos tests/chaos                    a minute or two each
     GAZETTE_CHAOS_SEED=7 pytest -m chaos ...       the same appends again
+    GAZETTE_CHAOS_AWAY_S=60 pytest -m chaos ...    etcd is away for longer
 """
 
 import asyncio
@@ -32,6 +33,8 @@ JOURNALS = ("chaos/one", "chaos/two", "chaos/three", "chaos/four")
 WRITERS = 4
 SEED = int(os.environ.get("GAZETTE_CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
 LEASE_S = 2
+AWAY_S = float(os.environ.get("GAZETTE_CHAOS_AWAY_S", "20"))
+"""How long etcd is away. It is 60 for the figures of the documentation."""
 
 
 @pytest.fixture(scope="module")
@@ -191,19 +194,68 @@ async def test_a_broker_sleeps_past_its_lease(tmp_path: Path, net: Network, vict
             await run.cluster.wait_gone(broker)
             await run.load.wait_progress(5, 60)
             broker.send(signal.SIGCONT)
-            await wait_ended_or_serving(run, broker)
+            await run.cluster.wait_member(broker)
 
         await run.during(fault())
         # Had its peers waited for it, they would have done so until its connections time out.
         assert run.pause_s < 20
 
 
-async def wait_ended_or_serving(run: Trial, broker: Broker) -> None:
-    """Wait until a broker which lost its lease has ended, and start it again."""
-    assert broker.process is not None
-    async with asyncio.timeout(30):
-        await broker.process.wait()
-    await run.cluster.start(broker)
+async def unavailable_etcd(run: Trial, away: Callable[[], Awaitable[None]]) -> None:
+    """Let etcd be away; see that nobody acknowledges anything, and that all brokers go on after."""
+    before = {broker.id: broker.pid for broker in run.cluster.brokers}
+    began = time.monotonic()
+    await away()
+    ended = time.monotonic()
+    times = [each.at for found in run.load.acknowledged.values() for each in found]
+    late = [at - began for at in times if began + LEASE_S + 1 < at < ended]
+    assert not late, f"acknowledged without etcd, seconds after it went: {late[:5]}"
+    for broker in run.cluster.brokers:
+        await run.cluster.wait_member(broker)
+    assert {broker.id: broker.pid for broker in run.cluster.brokers} == before
+
+
+async def test_etcd_is_killed_and_started_again(tmp_path: Path, net: Network) -> None:
+    async with trial(f"etcd killed, {AWAY_S} s", tmp_path, net) as run:
+
+        async def away() -> None:
+            assert run.cluster.etcd is not None
+            await run.cluster.etcd.kill()
+            await asyncio.sleep(AWAY_S)
+            await run.cluster.start_etcd()
+
+        await run.during(unavailable_etcd(run, away))
+        assert run.pause_s < AWAY_S + 15
+
+
+async def test_etcd_cannot_be_seen_by_anyone_and_all_leases_expire(
+    tmp_path: Path, net: Network
+) -> None:
+    async with trial(f"partition: etcd and all brokers, {AWAY_S} s", tmp_path, net) as run:
+
+        async def away() -> None:
+            for broker in run.cluster.brokers:
+                net.part(broker.address, run.cluster.etcd_address)
+            for broker in run.cluster.brokers:
+                await run.cluster.wait_gone(broker)
+            await asyncio.sleep(AWAY_S)
+            net.heal()
+
+        await run.during(unavailable_etcd(run, away))
+        assert run.pause_s < AWAY_S + 25
+
+
+async def test_etcd_sleeps_past_every_lease(tmp_path: Path, net: Network) -> None:
+    async with trial(f"SIGSTOP of etcd, {AWAY_S} s", tmp_path, net) as run:
+
+        async def away() -> None:
+            assert run.cluster.etcd is not None
+            run.cluster.etcd.send(signal.SIGSTOP)
+            await asyncio.sleep(AWAY_S)
+            run.cluster.etcd.send(signal.SIGCONT)
+
+        await run.during(unavailable_etcd(run, away))
+        assert run.pause_s < AWAY_S + 25
 
 
 async def test_two_brokers_cannot_see_each_other(tmp_path: Path, net: Network) -> None:
@@ -227,7 +279,7 @@ async def test_a_broker_cannot_see_etcd(tmp_path: Path, net: Network, victim: Vi
             await run.cluster.wait_gone(broker)
             await run.load.wait_progress(5, 60)
             net.heal()
-            await wait_ended_or_serving(run, broker)
+            await run.cluster.wait_member(broker)
 
         await run.during(fault())
 
