@@ -183,7 +183,7 @@ class AppendRun:
             raise ClientGoneError("the client has gone")
 
     async def _await_change(self, revision: int) -> fsm.Outcome:
-        waiting = self._service.mirror.wait_change(revision)
+        waiting = self._service.wait_change(revision)
         if await self._service.wait_or_signal(waiting, self._invalidated, self._gone):
             return fsm.KeySpaceChanged()
         self._raise_if_gone()
@@ -196,6 +196,9 @@ class AppendRun:
             await self._wait_revision(revision)
         options = ResolveOptions(may_proxy=request.may_proxy, requires_primary=True)
         resolution = service.resolve(request.journal, options)
+        if resolution.is_local:
+            # At once: who waited for a primary that cannot acknowledge would not look for another.
+            service.assert_member()
         self._resolution = resolution
         self._replica = service.replica_of(resolution)
         if self._replica is not None:

@@ -115,7 +115,7 @@ class Service:
         if self._is_stopped:
             return
         for journal in delta.items | delta.journals:
-            self._update(journal, is_advertised=journal in delta.advertised)
+            self._update(journal, may_be_written=self._may_be_written(journal, delta))
         if delta.members:
             endpoints = {m.broker.endpoint for m in self.keyspace.members.values()}
             self._end_later(self.peers.keep_only(endpoints), "drop channels")
@@ -134,9 +134,22 @@ class Service:
         known = self.keyspace.members.get(member)
         return known is not None and known.lease == lease
 
-    def _update(self, journal: str, *, is_advertised: bool) -> None:
-        if is_advertised:
-            # Before they write, others advertise a Route, and it may be one without us.
+    def _may_be_written(self, journal: str, delta: Delta) -> bool:
+        """Tell whether within a change others may have begun to write a journal without us.
+
+        Before they do, they advertise a Route which has as many members as the journal wants.
+        """
+        item = self.keyspace.item(journal)
+        if item is None or delta.is_reload or journal in delta.items:
+            return True
+        wanted = item.spec.desired_replication(self.max_replication)
+        return any(
+            self.self_id not in route.members and len(route.members) >= wanted
+            for route in delta.advertised.get(journal, ())
+        )
+
+    def _update(self, journal: str, *, may_be_written: bool) -> None:
+        if may_be_written:
             self._lost.pop(journal, None)
         item = self.keyspace.item(journal)
         assignments = self.keyspace.assignments_of(journal)
@@ -145,10 +158,8 @@ class Service:
         if item is None or ours is None:
             if local is not None:
                 self._drop(journal, local)
-                if item is not None and local.replica.is_disowned and not is_advertised:
+                if local.replica.is_disowned and not may_be_written:
                     self._lost[journal] = local.replica
-            if item is None:
-                self._lost.pop(journal, None)
             return
         is_primary = ours.slot == 0
         if local is not None and (
@@ -157,7 +168,7 @@ class Service:
             or local.replica.create_revision != item.create_revision
         ):
             self._drop(journal, local)
-            if local.replica.is_disowned and not is_advertised:
+            if local.replica.is_disowned and not may_be_written:
                 self._lost[journal] = local.replica
             local = None
         signature = (
@@ -166,10 +177,9 @@ class Service:
         )
         if local is None:
             self._replica_ids += 1
-            lost = self._lost.pop(journal, None)
-            if lost is not None and lost.create_revision != item.create_revision:
-                lost = None
-            replica = self._new_replica(self._replica_ids, journal, item.create_revision, lost)
+            replica = self._new_replica(
+                self._replica_ids, journal, item.create_revision, self._lost.pop(journal, None)
+            )
             self._locals[journal] = _Local(replica, is_primary, ours.lease, signature)
             self._start_replica(self, replica)
             return
@@ -261,9 +271,31 @@ class Service:
         return max(self.keyspace.header.revision, self.mirror.read_through) >= revision
 
     async def wait_revision(self, revision: int) -> None:
-        """Wait until the key space is known up to `revision`."""
+        """Wait until the key space is known up to `revision`.
+
+        Raises:
+            RpcUnavailableError: Our lease may have expired: etcd is away, perhaps only from here.
+        """
         if not self.has_read_through(revision):
-            await self.mirror.wait_revision(revision)
+            await self._while_leased(self.mirror.wait_revision(revision))
+
+    async def wait_change(self, after_revision: int) -> None:
+        """Wait until the key space has a revision beyond `after_revision`.
+
+        Raises:
+            RpcUnavailableError: As above.
+        """
+        await self._while_leased(self.mirror.wait_change(after_revision))
+
+    async def _while_leased(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                self.assert_member()
+                await asyncio.wait([task], timeout=self._valid_until() - self.clock.monotonic())
+            task.result()
+        finally:
+            task.cancel()
 
     def resolve(self, journal: str, options: ResolveOptions) -> Resolution:
         """Resolve as of now.
@@ -311,10 +343,23 @@ class Service:
         Raises:
             RpcUnavailableError: Another broker may be primary by now.
         """
-        if replica.is_disowned or self.clock.monotonic() >= self._valid_until():
-            raise RpcUnavailableError(
-                str(self.self_id), "UNAVAILABLE", "this broker's etcd lease has expired"
-            )
+        if replica.is_disowned:
+            raise self._lease_expired()
+        self.assert_member()
+
+    def assert_member(self) -> None:
+        """Refuse what only a member of the cluster may do.
+
+        Raises:
+            RpcUnavailableError: Our lease may have expired.
+        """
+        if self.clock.monotonic() >= self._valid_until():
+            raise self._lease_expired()
+
+    def _lease_expired(self) -> RpcUnavailableError:
+        return RpcUnavailableError(
+            str(self.self_id), "UNAVAILABLE", "this broker's etcd lease has expired"
+        )
 
     # What an append does outside of its pipeline.
 

@@ -122,12 +122,12 @@ class Appender:
                     await self._send(call)
                     response: pb.AppendResponse = await call
             except errors.RpcUnavailableError as exc:
-                self._dispatcher.forget(journal)
+                self._dispatcher.forget(journal, broker)
                 raise self._failure(exc) from exc
             except grpc.aio.AioRpcError as exc:
                 error = translate(exc, broker.endpoint)
                 if isinstance(error, errors.RpcUnavailableError):
-                    self._dispatcher.forget(journal)
+                    self._dispatcher.forget(journal, broker)
                 raise self._failure(error, is_certain=is_not_committed(exc)) from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.

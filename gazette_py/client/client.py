@@ -374,7 +374,7 @@ class Client:
                 return await call(broker)
             except grpc.aio.AioRpcError as exc:
                 if exc.code() is grpc.StatusCode.UNAVAILABLE:
-                    self._dispatcher.forget(journal)
+                    self._dispatcher.forget(journal, broker)
                 if (
                     exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                     and broker.channel.get_state() is not grpc.ChannelConnectivity.READY

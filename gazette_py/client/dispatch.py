@@ -45,6 +45,9 @@ PROBE_AFTER_S = 3.0
 """A call which takes so long has its broker probed, and again after as long."""
 
 PROBE_TIMEOUT_S = 2.0
+REFUSED_S = 1.0
+"""How long a service address at which a call found nobody is the last choice."""
+
 AVOID_S = 10.0
 """How long a broker which did not answer is avoided: some lease terms of a cluster in a hurry."""
 
@@ -126,6 +129,7 @@ class Connection:
     users: int = 0
     last_used: float = 0.0
     avoid_until: float = 0.0  # P3
+    refused_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.stub = JournalStub(self.channel)
@@ -255,9 +259,10 @@ class Dispatcher:
         """Return a context for a call by the connection, which ends if its broker is silent."""
         return WhileAlive(connection, self._clock)
 
-    def forget(self, journal: str) -> None:
-        """Drop the journal's route: a call by it found nobody."""
+    def forget(self, journal: str, connection: Connection) -> None:
+        """Drop the journal's route, and ask elsewhere next: a call by it found nobody."""
         self._routes.drop(journal)
+        connection.refused_until = self._clock.monotonic() + REFUSED_S
 
     async def close(self) -> None:
         """Close every channel. Calls under way end."""
@@ -288,7 +293,12 @@ class Dispatcher:
             is_failing = _RANKS[connection.channel.get_state()] < 0
             return not is_failing and not self._is_avoided(connection)
 
-        return next((c for c in self._services if is_usable(c)), self._services[0])
+        usable = [c for c in self._services if is_usable(c)]
+        # A broker may be there and of no use: it cannot reach etcd, or its view is of another time.
+        return (
+            min(usable, key=lambda c: c.refused_until > self._clock.monotonic(), default=None)
+            or (self._services[0])
+        )
 
     def _is_avoided(self, connection: Connection) -> bool:
         return connection.avoid_until > self._clock.monotonic()

@@ -211,7 +211,7 @@ class Reader:
             except grpc.aio.AioRpcError as exc:
                 error = translate(exc, broker.endpoint)
                 if isinstance(error, errors.RpcUnavailableError):
-                    self._dispatcher.forget(self.journal)
+                    self._dispatcher.forget(self.journal, broker)
                 raise error from exc
             finally:
                 call.cancel()  # No effect on a call which has ended.

@@ -74,7 +74,7 @@ class Mirror:
                 items=before.items | after.items,
                 members=before.members | after.members,
                 journals=before.journals | after.journals,
-                advertised=before.journals | after.journals,  # For all that we know.
+                is_reload=True,
             )
         )
 

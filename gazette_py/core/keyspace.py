@@ -158,9 +158,8 @@ class Delta:
     items: set[str] = field(default_factory=set)  # Journals whose item changed.
     members: set[ProcessID] = field(default_factory=set)
     journals: set[str] = field(default_factory=set)  # Journals whose assignments changed.
-    advertised: set[str] = field(
-        default_factory=set
-    )  # Of which an assignment was put with a Route.
+    advertised: dict[str, list[Route]] = field(default_factory=dict)  # Which assignments showed.
+    is_reload: bool = False  # More may have happened than is told here.
 
     def __bool__(self) -> bool:
         return bool(self.items or self.members or self.journals)
@@ -300,10 +299,10 @@ class KeySpace:
                     self._put_member(member, kv)
                     delta.members.add(member)
                 case AssignmentKey():
-                    self._put_assignment(key, kv)
+                    route = self._put_assignment(key, kv)
                     delta.journals.add(key.journal)
-                    if kv.value:
-                        delta.advertised.add(key.journal)
+                    if route.members:
+                        delta.advertised.setdefault(key.journal, []).append(route)
                 case None:
                     return
         except (DecodeError, ValidationError, ValueError):
@@ -335,7 +334,7 @@ class KeySpace:
             lease=kv.lease,
         )
 
-    def _put_assignment(self, key: AssignmentKey, kv: StoredKey) -> None:
+    def _put_assignment(self, key: AssignmentKey, kv: StoredKey) -> Route:
         route = Route()
         if kv.value:
             route = convert.route_from_pb(pb.Route.FromString(kv.value))
@@ -354,6 +353,7 @@ class KeySpace:
         self._assignments.setdefault(key.journal, {})[kv.key] = assignment
         self._by_member.setdefault(key.member, {})[kv.key] = assignment
         self._sorted.pop(key.journal, None)
+        return route
 
     def _delete(self, raw: bytes, delta: Delta) -> None:
         key: ParsedKey | None = parse_key(self.root, raw)
