@@ -5,7 +5,8 @@ Pure. The shell holds the streams; it proposes, collects one reply of every peer
 Invariants:
     P1  Disagreement about offsets is resolved by moving forward to the largest end, with the
         registers of the peer which has it.
-    P2  Disagreement about routes is resolved by reading through the later revision.
+    P2  Disagreement about routes is resolved by reading through the later revision, also if the
+        peer has no more to do with the journal, or nobody has. (The reference then fails.)
     P3  Rolling forward takes precedence over resolving anew.
 
 Source: gazette/core broker/pipeline.go, gatherSync.
@@ -19,6 +20,18 @@ from gazette_py.protocol.enums import Status
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header, ProcessID, Route
+
+
+_OF_ROUTES = frozenset(
+    {
+        Status.WRONG_ROUTE,
+        Status.NOT_JOURNAL_BROKER,
+        Status.INSUFFICIENT_JOURNAL_BROKERS,
+        Status.JOURNAL_NOT_FOUND,
+        Status.SUSPENDED,
+    }
+)
+"""What a peer answers by its view of the key space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +67,7 @@ def interpret_sync(
         match reply.status:
             case Status.OK:
                 continue
-            case Status.WRONG_ROUTE if _knows_later_route(reply, route, revision):
+            case status if status in _OF_ROUTES and _knows_later_route(reply, route, revision):
                 assert reply.header is not None
                 later = max(later, reply.header.etcd.revision)
             case Status.PROPOSAL_MISMATCH if reply.fragment is not None:

@@ -21,10 +21,10 @@ def mismatch(begin: int, end: int, registers: LabelSet = LabelSet()) -> PeerRepl
     )
 
 
-def wrong_route(route: Route, revision: int) -> PeerReply:
+def wrong_route(route: Route, revision: int, status: Status = Status.WRONG_ROUTE) -> PeerReply:
     etcd = EtcdHeader(cluster_id=1, member_id=2, revision=revision, raft_term=3)
     header = Header(process_id=C, route=route, etcd=etcd)
-    return PeerReply(peer=C, status=Status.WRONG_ROUTE, header=header)
+    return PeerReply(peer=C, status=status, header=header)
 
 
 OK = PeerReply(peer=C, status=Status.OK)
@@ -44,6 +44,10 @@ OK = PeerReply(peer=C, status=Status.OK)
         ([mismatch(500, 500), OK], PeerAhead(500, None)),
         ([wrong_route(LATER, 11)], PeerKnowsLaterRoute(11)),
         ([wrong_route(LATER, 11), wrong_route(LATER, 13)], PeerKnowsLaterRoute(13)),
+        ([wrong_route(Route(), 12, Status.INSUFFICIENT_JOURNAL_BROKERS)], PeerKnowsLaterRoute(12)),
+        ([wrong_route(LATER, 12, Status.NOT_JOURNAL_BROKER)], PeerKnowsLaterRoute(12)),
+        ([wrong_route(Route(), 12, Status.JOURNAL_NOT_FOUND)], PeerKnowsLaterRoute(12)),
+        ([wrong_route(Route(), 12, Status.SUSPENDED)], PeerKnowsLaterRoute(12)),
         ([wrong_route(LATER, 11), mismatch(0, 900)], PeerAhead(900, LabelSet())),
         # An empty spool at offset zero has nothing to roll to.
     ],
@@ -57,6 +61,7 @@ def test_replies_which_leave_a_way(replies: list[PeerReply], meaning: object) ->
     [
         (wrong_route(OURS, 11), "unexpected WRONG_ROUTE"),
         (wrong_route(LATER, 10), "unexpected WRONG_ROUTE"),
+        (wrong_route(LATER, 10, Status.SUSPENDED), "unexpected SUSPENDED"),
         (PeerReply(peer=C, status=Status.WRONG_ROUTE), "unexpected WRONG_ROUTE"),
         (PeerReply(peer=C, status=Status.PROPOSAL_MISMATCH), "unexpected PROPOSAL_MISMATCH"),
         (mismatch(0, 400), "unexpected PROPOSAL_MISMATCH"),
