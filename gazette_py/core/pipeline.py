@@ -21,7 +21,6 @@ from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import Header, ProcessID, Route
 
-
 _OF_ROUTES = frozenset(
     {
         Status.WRONG_ROUTE,
