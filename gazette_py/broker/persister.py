@@ -1,7 +1,8 @@
 """The persister: brings closed fragments into their journal's store, and never gives up.
 
 The primary's fragments are uploaded at once. Replicas wait for that, then look whether it was done,
-and do it themselves if it was not.
+and do it themselves if it was not. When a member of the cluster is lost they hardly wait: another
+loss might take the last copy.
 
 Invariants:
     PE1  A fragment is let go of only once its object is in a store, or its journal is deleted, or
@@ -11,6 +12,7 @@ Invariants:
     PE3  An object is written only where none exists; names carry offsets and sums, so whoever wrote
          it wrote the same content.
     PE4  Each store has slots of its own: one which hangs delays no other.
+    PE5  What a store refused while it was down is tried again as soon as anything gets into it.
 
 Source: gazette/core broker/fragment/persister.go and stores.go.
 """
@@ -27,7 +29,7 @@ from gazette_py.broker.token import Signal, wait_signal
 from gazette_py.clock import Clock
 from gazette_py.codecs import compressor
 from gazette_py.core.spool import CompletedSpool
-from gazette_py.errors import StoreDeniedError
+from gazette_py.errors import StoreDeniedError, StoreUnavailableError
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.fragment import Fragment, content_name, content_path
 from gazette_py.protocol.journal import JournalSpec
@@ -50,6 +52,12 @@ REPLICA_DELAY_S = (5.0, 10.0)
 
 REPLICA_BYTES_PER_S = 10 << 20
 """... how much longer for each byte of it."""
+
+SURVIVOR_DELAY_S = (0.5, 4.0)
+"""How long it gives it once a member was lost, and ..."""
+
+SURVIVOR_S = 20.0
+"""... for fragments of how long after that."""
 
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Between attempts, each within a fifth more or less."""
@@ -103,6 +111,9 @@ class Persister:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing = Signal()
+        self._member_lost = Signal()
+        self._loss_at = float("-inf")  # Monotonic, of the last member lost.
+        self._down: dict[str, Signal] = {}  # By store. It fires when something gets in (PE5).
         self.pending_bytes = 0
 
     @property
@@ -115,7 +126,9 @@ class Persister:
     ) -> None:
         """Take a closed fragment of the journal which was created at `create_revision`."""
         delay_s = 0.0
-        if not is_primary:
+        if not is_primary and self._clock.monotonic() < self._loss_at + SURVIVOR_S:
+            delay_s = self._clock.uniform(*SURVIVOR_DELAY_S)
+        elif not is_primary:
             delay_s = self._clock.uniform(*REPLICA_DELAY_S)
             delay_s += spool.fragment.length / REPLICA_BYTES_PER_S
         # Not in a task group: begun by calls and by ends of replicas. `finish` awaits all of them.
@@ -130,6 +143,12 @@ class Persister:
         self._tasks.discard(task)
         self.pending_bytes -= fragment.length
 
+    def member_lost(self) -> None:
+        """Hear that a broker has left the cluster, maybe with copies of what we hold."""
+        self._loss_at = self._clock.monotonic()
+        signal, self._member_lost = self._member_lost, Signal()
+        signal.fire()
+
     async def finish(self) -> None:
         """Attempt everything now, again and again, until nothing is left."""
         self._finishing.fire()
@@ -137,10 +156,10 @@ class Persister:
             await asyncio.wait(self._tasks)
 
     async def _persist(self, spool: CompletedSpool, create_revision: int, delay_s: float) -> None:
+        if delay_s:
+            await self._give_time(delay_s)
         attempt = 0
         while True:
-            if delay_s and not (self._finishing.is_fired and attempt == 0):
-                await self._wait(delay_s)
             try:
                 await self._attempt_in_turn(spool, create_revision)
             except Exception as exc:  # noqa: BLE001  # PE1: not even a bug may lose content.
@@ -157,18 +176,37 @@ class Persister:
                 return
             delay_s = RETRY_S[min(attempt, len(RETRY_S) - 1)] * self._clock.uniform(0.8, 1.2)
             attempt += 1
+            await self._wait(delay_s, self._down.get(self._store_of(spool, create_revision)))
 
-    async def _wait(self, delay_s: float) -> None:
+    async def _give_time(self, delay_s: float) -> None:
+        """Give the primary its time."""
+        until = self._clock.monotonic() + delay_s
+        lost = self._member_lost
+        if await wait_signal(delay_s, self._finishing, lost) and not self._finishing.is_fired:
+            left = until - self._clock.monotonic()
+            await wait_signal(min(left, self._clock.uniform(*SURVIVOR_DELAY_S)), self._finishing)
+
+    async def _wait(self, delay_s: float, up: Signal | None) -> None:
+        """Wait after a failed attempt; `up` fires when the store has come back."""
         if self._finishing.is_fired:
             await self._clock.sleep(min(delay_s, RETRY_S[1]))
         else:
-            await wait_signal(delay_s, self._finishing)
+            await wait_signal(delay_s, self._finishing, *filter(None, [up]))
+
+    def _store_of(self, spool: CompletedSpool, create_revision: int) -> str:
+        spec = self._spec_of(spool.fragment.journal, create_revision)
+        return spec.fragment.stores[0] if spec is not None and spec.fragment.stores else ""
 
     async def _attempt_in_turn(self, spool: CompletedSpool, create_revision: int) -> None:
-        spec = self._spec_of(spool.fragment.journal, create_revision)
-        url = spec.fragment.stores[0] if spec is not None and spec.fragment.stores else ""
+        url = self._store_of(spool, create_revision)
         async with self._slots[url]:
-            await self._attempt(spool, create_revision)  # Of the spec as it is by then (PE2).
+            try:
+                await self._attempt(spool, create_revision)  # Of the spec as it is by then (PE2).
+            except (StoreUnavailableError, TimeoutError):
+                self._down.setdefault(url, Signal())
+                raise
+        if (down := self._down.pop(url, None)) is not None:
+            down.fire()
 
     async def _attempt(self, spool: CompletedSpool, create_revision: int) -> None:
         spec = self._spec_of(spool.fragment.journal, create_revision)

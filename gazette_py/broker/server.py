@@ -43,6 +43,7 @@ from gazette_py.cluster.allocate import run_allocator
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.cluster.session import Session
 from gazette_py.core.flow_control import FlowControl
+from gazette_py.core.keyspace import Delta
 from gazette_py.errors import (
     ConfigError,
     EtcdError,
@@ -148,6 +149,16 @@ class _Process:
         stack.push_async_callback(self._peers.close)
         self._service = self._new_service()
         self._mirror.add_observer(self._service.on_keyspace)
+        self._members: set[tuple[ProcessID, int]] = set()  # By ID and lease.
+        self._mirror.add_observer(self._on_keyspace)
+
+    def _on_keyspace(self, delta: Delta) -> None:
+        if not delta.members:
+            return
+        before = self._members
+        self._members = {(i, m.lease) for i, m in self._mirror.keyspace.members.items()}
+        if before - self._members:
+            self._persister.member_lost()
 
     def _open_spools(self) -> SpoolDirectory:
         path = self._config.spool_dir

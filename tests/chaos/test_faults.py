@@ -183,6 +183,42 @@ async def test_a_broker_is_killed(tmp_path: Path, net: Network, victim: Victim) 
         await run.during(fault())
 
 
+@pytest.mark.parametrize("victim", [primary, replica])
+async def test_after_a_loss_the_survivors_store_what_they_hold(
+    tmp_path: Path, net: Network, victim: Victim
+) -> None:
+    """Once the lost lease is gone, open fragments are closed and stored, without more appends."""
+    async with (
+        cluster(tmp_path / "chaos", net, lease_s=LEASE_S) as running,
+        running.connect() as client,
+        Lake("file:///", file_root=str(running.file_root)) as lake,
+    ):
+        journal = JOURNALS[0]
+        await apply(client, spec(journal, length=1 << 30))
+        await running.wait_consistent([journal])
+        for number in range(20):
+            head = (await client.append(journal, b"%d\n" % number * 100)).commit.end
+
+        async def is_stored() -> bool:
+            runs = await stored_runs(lake, journal)
+            return sum(len(content) for _, content in runs) == head
+
+        members = await running.members_of(journal)
+        lost = members[0] if victim is primary else members[1]
+        began = time.monotonic()
+        await lost.kill()
+        await running.wait_gone(lost)
+        gone = time.monotonic()
+        assert not await is_stored(), "nothing is at stake"
+        await eventually(is_stored, "stored")
+        now = time.monotonic()
+        print(
+            f"\n| SIGKILL of a {victim.__name__}: all stored {now - gone:.1f} s after its lease |"
+        )
+        assert now - gone < 5.0
+        assert gone - began < LEASE_S + 3
+
+
 @VICTIMS
 async def test_a_broker_sleeps_past_its_lease(tmp_path: Path, net: Network, victim: Victim) -> None:
     """It wakes up as a zombie: whatever it does then, nothing is acknowledged twice or lost."""

@@ -218,6 +218,40 @@ async def test_a_replica_gives_the_primary_time(bench: Bench) -> None:
     assert bench.stores[FIRST].calls == ["exists", "put"]
 
 
+async def test_when_a_member_is_lost_replicas_hardly_wait(bench: Bench) -> None:
+    """Of what they hold by then, and of what is closed soon after: hours, and then nothing."""
+    bench.clock.drawn = 1000.0
+    bench.persister.persist_soon(bench.spool("one"), CREATED, is_primary=False)
+    await asyncio.sleep(0)
+    bench.clock.drawn = 1e-6
+    bench.persister.member_lost()
+    await bench.drained()
+    bench.persister.persist_soon(bench.spool("two"), CREATED, is_primary=False)
+    await bench.drained()
+    assert [path.split("/")[0] for path in bench.stores[FIRST].objects] == ["one", "two"]
+
+
+async def test_a_lost_member_makes_no_wait_longer(bench: Bench) -> None:
+    bench.persister.persist_soon(bench.spool(), CREATED, is_primary=False)
+    bench.clock.drawn = 1000.0
+    bench.persister.member_lost()
+    await bench.drained()
+
+
+async def test_once_anything_gets_into_a_store_the_rest_follows(bench: Bench) -> None:
+    """PE5: and does not wait for its turn of the back-off."""
+    store = bench.stores[FIRST]
+    store.failures = [down() for _ in range(3)]
+    bench.clock.drawn = 1000.0  # Of back-offs.
+    for name in ("one", "two", "three"):
+        bench.persister.persist_soon(bench.spool(name), CREATED, is_primary=True)
+    await bench.until(lambda: bench.failed == 3, "down")
+    assert store.objects == {}
+    bench.persister.persist_soon(bench.spool("four"), CREATED, is_primary=True)
+    await bench.drained()
+    assert len(store.objects) == 4
+
+
 async def test_what_is_there_is_not_written_again(bench: Bench) -> None:
     """PE3."""
     bench.stores[FIRST].objects[f"{NAME}.raw"] = (CONTENT, "")
