@@ -28,6 +28,7 @@ class Acknowledged:
     end: int
     content: bytes
     at: float  # Monotonic seconds.
+    took_s: float  # With all tries.
 
 
 class Load:
@@ -64,6 +65,15 @@ class Load:
             longest = max(longest, *(b - a for a, b in itertools.pairwise(times)))
         return longest
 
+    def took_s(self, since: float, until: float) -> list[float]:
+        """Return how long appends took, ascending, which were acknowledged within that time."""
+        return sorted(
+            each.took_s
+            for found in self.acknowledged.values()
+            for each in found
+            if since < each.at < until
+        )
+
     async def wait_progress(self, appends: int, timeout_s: float) -> None:
         """Wait until every journal has acknowledged so many appends more."""
         before = {journal: len(found) for journal, found in self.acknowledged.items()}
@@ -87,7 +97,7 @@ class Load:
 
     async def append(self, journal: str, content: bytes) -> None:
         """Append a record, which must be unique, and note what came of it."""
-        deadline = time.monotonic() + GIVE_UP_S
+        began = time.monotonic()
         while True:
             try:
                 done = await self._client.append(
@@ -98,14 +108,14 @@ class Load:
                 self.unknown[journal].append(content)
                 return
             except GazetteError as exc:
-                if not exc.retryable or time.monotonic() > deadline:
+                if not exc.retryable or time.monotonic() > began + GIVE_UP_S:
                     raise
                 self.errors[type(exc).__name__] += 1
                 await asyncio.sleep(RETRY_S)
                 continue
-            commit = done.commit
+            commit, now = done.commit, time.monotonic()
             self.acknowledged[journal].append(
-                Acknowledged(commit.begin, commit.end, content, time.monotonic())
+                Acknowledged(commit.begin, commit.end, content, now, now - began)
             )
             return
 

@@ -294,6 +294,36 @@ async def test_etcd_sleeps_past_every_lease(tmp_path: Path, net: Network) -> Non
         assert run.pause_s < AWAY_S + 25
 
 
+async def test_all_brokers_are_restarted_one_by_one(tmp_path: Path, net: Network) -> None:
+    """With one broker more than replicas: somebody has room for what each of them hands over."""
+    async with trial("rolling restart of 4 brokers", tmp_path, net) as run:
+        leaving: list[float] = []
+
+        async def fault() -> None:
+            await asyncio.sleep(5)  # For the figures without a fault.
+            for broker in run.cluster.brokers:
+                assert broker.process is not None
+                began = time.monotonic()
+                assert await broker.process.stop(30.0), f"{broker.id} did not leave"
+                leaving.append(time.monotonic() - began)
+                await run.load.wait_progress(5, 60)
+                await run.cluster.start(broker)
+                await run.cluster.wait_consistent(JOURNALS)
+
+        await run.during(fault())
+        quiet = run.load.took_s(run.began, run.began + 5)
+        busy = run.load.took_s(run.began + 5, run.ended)
+        for name, took in (("before", quiet), ("during", busy)):
+            p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+            print(
+                f"\n| appends {name}: {len(took)} | p50 {p50 * 1000:.0f} ms |"
+                f" p99 {p99 * 1000:.0f} ms | longest {took[-1] * 1000:.0f} ms |"
+            )
+        print("| seconds until each had left: " + ", ".join(f"{s:.1f}" for s in leaving) + " |")
+        assert max(leaving) < 5.0
+        assert run.pause_s < 5.0
+
+
 async def test_two_brokers_cannot_see_each_other(tmp_path: Path, net: Network) -> None:
     async with trial("partition: primary and replica, 10 s", tmp_path, net) as run:
 
