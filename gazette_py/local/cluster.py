@@ -20,6 +20,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -32,6 +33,7 @@ from gazette_py.errors import (
     GazetteError,
     IndexHasGreaterOffsetError,
     StoreUnhealthyError,
+    WrongAppendOffsetError,
 )
 from gazette_py.etcd import client as etcd_client
 from gazette_py.local.etcd_process import start_etcd
@@ -45,6 +47,7 @@ _ETCD_STOP_TIMEOUT_S = 5.0
 _STORE_CHECK_TIMEOUT_S = 20.0
 _ETCD_CHECK_TIMEOUT_S = 3.0
 _RESUME_TIMEOUT_S = 60.0
+_RESUME_RETRY_S = 0.1
 FILE_STORE = "file:///"
 
 
@@ -293,21 +296,32 @@ class LocalCluster:
     ) -> None:
         stored: list[tuple[int, int]] | None = None
         try:
-            try:
-                await client.append(journal, timeout_s=_RESUME_TIMEOUT_S)
-            except IndexHasGreaterOffsetError:
-                head = await client.write_head(journal)
-                await client.append(journal, offset=head, timeout_s=_RESUME_TIMEOUT_S)
+            async with asyncio.timeout(_RESUME_TIMEOUT_S):
+                await self._append_at_head(client, journal)
             if leftovers:
                 fragments = [entry.fragment async for entry in client.fragments(journal)]
                 stored = [(fragment.begin, fragment.end) for fragment in fragments]
         except StoreUnhealthyError as exc:
             self._tell(f"warning: {exc}")
-        except GazetteError as exc:
+        except (GazetteError, TimeoutError) as exc:
             # Say so, and go on: other journals may be fine, and this one can be looked at.
-            self._tell(f"warning: journal {journal} does not take appends yet: {exc}")
+            self._tell(
+                f"warning: journal {journal} does not take appends yet: {exc or 'no answer'}"
+            )
         if leftovers:
             self._tell_lost(journal, leftovers, stored)
+
+    async def _append_at_head(self, client: Client, journal: str) -> None:
+        while True:
+            with suppress(IndexHasGreaterOffsetError):
+                await client.append(journal, timeout_s=_RESUME_TIMEOUT_S)
+                return
+            # A replica which has not listed the store yet does not know the head.
+            if head := await client.write_head(journal):
+                with suppress(WrongAppendOffsetError):
+                    await client.append(journal, offset=head, timeout_s=_RESUME_TIMEOUT_S)
+                    return
+            await self._clock.sleep(_RESUME_RETRY_S)
 
     def _tell_lost(
         self,
