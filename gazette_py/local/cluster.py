@@ -306,7 +306,7 @@ class LocalCluster:
         except (GazetteError, TimeoutError) as exc:
             # Say so, and go on: other journals may be fine, and this one can be looked at.
             self._tell(
-                f"warning: journal {journal} does not take appends yet: {exc or 'no answer'}"
+                f"warning: journal {journal} does not take appends yet: {str(exc) or 'no answer'}"
             )
         if leftovers:
             self._tell_lost(journal, leftovers, stored)
