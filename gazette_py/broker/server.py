@@ -69,6 +69,9 @@ STOP_GRACE_S = 10.0
 LEAVE_TIMEOUT_S = 3.0
 """How long etcd has to revoke our lease."""
 
+AUDIT_S = 600.0
+"""Between comparisons of the mirror with etcd, within a fifth more or less."""
+
 REJOIN_RETRY_S = 0.5
 """After etcd could not be reached to join anew."""
 
@@ -279,6 +282,7 @@ class _Process:
             tasks.start(self._mirror.run(), "mirror")
             tasks.start(self._allocate(), "allocator")
             tasks.start(self._stay_member(), "lease")
+            tasks.start(self._audit(), "audit")
             self._servicer.start(self._service, StoredFragments(self._spools, self._executor))
             self._is_ready = True
             log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)
@@ -301,6 +305,14 @@ class _Process:
             clock=self._clock,
             metrics=self._metrics,
         )
+
+    async def _audit(self) -> None:
+        while True:
+            await self._clock.sleep(AUDIT_S * self._clock.uniform(0.8, 1.2))
+            try:
+                self._metrics.audited(await self._mirror.audit())
+            except EtcdError as exc:
+                log.warning("audit_failed", err=str(exc))
 
     async def _stay_member(self) -> None:
         """Join anew each time our lease was lost, unless we are about to leave.

@@ -6,7 +6,7 @@ Invariants:
     M2  A wait ends as soon as everything up to its revision has been seen, whether or not a key of
         ours changed at it: progress counts.
     M3  A contradiction is fatal. A compacted watch loads anew, as soon as etcd is there, and
-        applies the difference.
+        applies the difference. So does a mirror which `audit` has found to differ from etcd.
 
 Source: gazette/core keyspace/key_space.go. The watched prefix is the root *without* a slash at its
 end, exactly as Gazette's brokers watch it: otherwise a revision which one of them advertises might
@@ -36,6 +36,10 @@ QUEUED_BATCHES_MAX = 1024
 """Watch responses which wait for the next step. etcd holds back more."""
 
 
+class _DriftError(Exception):
+    """The mirror differs from etcd."""
+
+
 class Mirror:
     """The key space, as `run` keeps it."""
 
@@ -47,6 +51,7 @@ class Mirror:
         self._watch_delay_s = watch_delay_s
         self._observers: list[Callable[[Delta], None]] = []
         self._changed = asyncio.Event()
+        self._drifted = asyncio.Event()
 
     @property
     def header(self) -> EtcdHeader:
@@ -100,6 +105,9 @@ class Mirror:
             except EtcdCompactedError:
                 log.warning("watch_compacted", revision=self.read_through)
                 await self._load_anew()
+            except _DriftError:
+                await self._load_anew()
+                self._drifted.clear()
 
     async def _load_anew(self) -> None:
         while True:
@@ -137,11 +145,15 @@ class Mirror:
     ) -> None:
         """Wait for news, gather what else comes within the delay, and apply all of it."""
         getter = asyncio.ensure_future(queue.get())
+        drifted = asyncio.ensure_future(self._drifted.wait())
         try:
-            await asyncio.wait([getter, receiver], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([getter, receiver, drifted], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            drifted.cancel()
             if not getter.done():
                 getter.cancel()
+        if self._drifted.is_set():
+            raise _DriftError
         if not getter.done() or getter.cancelled():
             await receiver  # Raises: it never returns.
         batches = [getter.result()]
@@ -177,6 +189,30 @@ class Mirror:
             EtcdError: etcd does not answer.
         """
         await self.wait_revision((await self._etcd.txn([], [])).header.revision)
+
+    async def audit(self) -> int:
+        """Compare the mirror with etcd; if they differ, have it loaded anew.
+
+        Returns:
+            How many keys differed.
+
+        Raises:
+            EtcdError: etcd does not answer.
+        """
+        differing = await self._differing()
+        if differing:
+            # Twice, since a key may have been deleted between the listing and the comparison.
+            differing &= await self._differing()
+        if differing:
+            log.error("mirror_drifted", keys=len(differing), first=min(differing)[0].decode())
+            self._drifted.set()
+        return len(differing)
+
+    async def _differing(self) -> set[tuple[bytes, int]]:
+        listed = await self._etcd.range_prefix(self._prefix, keys_only=True)
+        revision = listed.header.revision
+        await self.wait_revision(revision)
+        return self.keyspace.differing({kv.key: kv.mod_revision for kv in listed.kvs}, revision)
 
     async def wait_change(self, after_revision: int) -> None:
         """Wait until the key space has a revision beyond `after_revision`."""

@@ -14,7 +14,7 @@ Source: gazette/core keyspace/key_space.go, broker/key_space.go, allocator/alloc
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from gazette_py.protocol.keys import (
     ItemKey,
     MemberKey,
     ParsedKey,
+    item_key,
     parse_key,
 )
 from gazette_py.protocol.route import (
@@ -178,6 +179,7 @@ class KeySpace:
         self._assignments: dict[str, dict[bytes, Assignment]] = {}
         self._sorted: dict[str, tuple[Assignment, ...]] = {}  # Cache, by journal.
         self._by_member: dict[ProcessID, dict[bytes, Assignment]] = {}
+        self._undecodable: dict[bytes, int] = {}  # Revisions of values which did not decode.
 
     # Reading.
 
@@ -223,13 +225,45 @@ class KeySpace:
         route = self.route_of(journal)
         return all(a.route.is_equivalent(route) for a in self.assignments_of(journal))
 
+    def differing(self, listed: Mapping[bytes, int], revision: int) -> set[tuple[bytes, int]]:
+        """Return the keys in which a listing of etcd differs from the mirror, which is as new.
+
+        A key which was deleted since the listing may be among them.
+
+        Args:
+            listed: Modification revisions of all keys below the root.
+            revision: Of the listing, at most `read_through`.
+
+        Returns:
+            Each with its revision in the listing, 0 if it is not there.
+        """
+        held = self._undecodable | {
+            key: max(mod_revision, self._undecodable.get(key, 0))
+            for key, mod_revision in self._held()
+        }
+        gone = {(key, 0) for key, mod in held.items() if mod <= revision and key not in listed}
+        return gone | {
+            (key, mod)
+            for key, mod in listed.items()
+            if held.get(key, 0) < mod and parse_key(self.root, key) is not None
+        }
+
+    def _held(self) -> Iterator[tuple[bytes, int]]:
+        for item in self.items.values():
+            yield item_key(self.root, item.name).encode(), item.mod_revision
+        for member in self.members.values():
+            yield member.key, member.mod_revision
+        for assignments in self._assignments.values():
+            for key, assignment in assignments.items():
+                yield key, assignment.mod_revision
+
     # Changing.
 
     def load(self, header: StoreHeader, kvs: Iterable[StoredKey], revision: int) -> None:
         """Replace all by a listing taken at `revision`."""
         self.items.clear()
         self.members.clear()
-        for mapping in (self._assignments, self._sorted, self._by_member):
+        for mapping in (self._assignments, self._sorted, self._by_member, self._undecodable):
             mapping.clear()
         self._item_names = []
         delta = Delta(revision)
@@ -305,8 +339,10 @@ class KeySpace:
                         delta.advertised.setdefault(key.journal, []).append(route)
                 case None:
                     return
+            self._undecodable.pop(kv.key, None)
         except (DecodeError, ValidationError, ValueError):
-            return  # KS2. Whoever wrote it sees that nothing follows.
+            # KS2. Whoever wrote it sees that nothing follows.
+            self._undecodable[kv.key] = kv.mod_revision
 
     def _put_item(self, journal: str, kv: StoredKey) -> None:
         spec = convert.journal_from_pb(pb.JournalSpec.FromString(kv.value))
@@ -357,6 +393,7 @@ class KeySpace:
 
     def _delete(self, raw: bytes, delta: Delta) -> None:
         key: ParsedKey | None = parse_key(self.root, raw)
+        self._undecodable.pop(raw, None)
         match key:
             case ItemKey(journal):
                 if self.items.pop(journal, None) is not None:

@@ -108,8 +108,12 @@ class Etcd(ABC):
     """The calls we make. Each raises `EtcdUnavailableError` if etcd cannot be reached in time."""
 
     @abstractmethod
-    async def range_prefix(self, prefix: bytes, revision: int = 0) -> RangeResult:
+    async def range_prefix(
+        self, prefix: bytes, revision: int = 0, *, keys_only: bool = False
+    ) -> RangeResult:
         """Return all keys which begin with `prefix`, at `revision` (0: now), in pages as needed.
+
+        With `keys_only` their values are left out.
 
         Raises:
             EtcdCompactedError: The revision is compacted.

@@ -111,13 +111,21 @@ class EtcdClient(Etcd):
         self._calls: set[Any] = set()  # Under way, other than watches.
         self._granted_at: dict[int, float] = {}  # Monotonic, by lease.
 
-    async def range_prefix(self, prefix: bytes, revision: int = 0) -> RangeResult:
+    async def range_prefix(
+        self, prefix: bytes, revision: int = 0, *, keys_only: bool = False
+    ) -> RangeResult:
         """Return all keys which begin with `prefix`."""
         key, end = messages.key_range(prefix)
         kvs: list[KeyValue] = []
         header: ResponseHeader | None = None
         while True:
-            request = pb.RangeRequest(key=key, range_end=end, limit=_PAGE_KEYS, revision=revision)
+            request = pb.RangeRequest(
+                key=key,
+                range_end=end,
+                limit=_PAGE_KEYS,
+                revision=revision,
+                keys_only=keys_only,
+            )
             page = await self._call(wire.RANGE, request, pb.RangeResponse)
             kvs += [messages.key_value(kv) for kv in page.kvs]
             header = header or messages.header_of(page.header)

@@ -81,6 +81,13 @@ class Metrics:
         )
 
     def _init_allocator(self) -> None:
+        self._audits = self._counter(
+            "gazette_py_keyspace_audits", "Comparisons of our mirror of etcd with etcd."
+        )
+        self._drifted = self._counter(
+            "gazette_py_keyspace_drifted_keys",
+            "Keys in which our mirror differed from etcd; it was then loaded anew.",
+        )
         self._leases_lost = self._counter(
             "gazette_py_leases_lost", "Leases of ours which etcd let expire; we then join anew."
         )
@@ -175,6 +182,11 @@ class Metrics:
     def lease_lost(self) -> None:
         """Our lease was lost: others have taken over our journals."""
         self._leases_lost.inc()
+
+    def audited(self, drifted: int) -> None:
+        """The mirror was compared with etcd, and differed in so many keys."""
+        self._audits.inc()
+        self._drifted.inc(drifted)
 
     # The allocator.
 

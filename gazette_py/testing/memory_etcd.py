@@ -82,7 +82,9 @@ class MemoryEtcd(Etcd):
 
     # The interface.
 
-    async def range_prefix(self, prefix: bytes, revision: int = 0) -> RangeResult:
+    async def range_prefix(
+        self, prefix: bytes, revision: int = 0, *, keys_only: bool = False
+    ) -> RangeResult:
         """Return all keys which begin with `prefix`."""
         server = self._server
         if revision > server.revision:
@@ -91,6 +93,8 @@ class MemoryEtcd(Etcd):
             raise EtcdCompactedError(f"etcd: compacted up to revision {server.compacted}")
         keys = server.keys if not revision else self._keys_at(revision)
         kvs = tuple(keys[key] for key in sorted(keys) if key.startswith(prefix))
+        if keys_only:
+            kvs = tuple(replace(kv, value=b"") for kv in kvs)
         return RangeResult(self._header(), kvs)
 
     async def txn(

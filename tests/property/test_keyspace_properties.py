@@ -8,6 +8,7 @@ from gazette_py.core.keyspace import KeySpace
 from gazette_py.core.resolver import MISSING_MEMBER, ResolveOptions, resolve
 from gazette_py.etcd.base import Event
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.keys import parse_key
 from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
 from gazette_py.protocol.route import ProcessID
 
@@ -85,6 +86,8 @@ def test_batches_of_events_leave_what_a_load_of_the_last_good_values_has(
             batch = []
             assert content(mirror) == content(maker.keyspace(last_good=True))
             assert mirror.header.revision == maker.revision
+            listed = {kv.key: kv.mod_revision for kv in maker.kvs.values()}
+            assert mirror.differing(listed, maker.revision) == set()
 
 
 def expected_status(
@@ -139,3 +142,29 @@ def test_every_request_is_resolved_as_the_table_of_the_protocol_says(
             absent.assignments,
             absent.header.route,
         )
+
+
+@given(CHANGES, CHANGES)
+def test_an_audit_tells_just_what_differs(
+    changes: list[tuple],  # type: ignore[type-arg]
+    more: list[tuple],  # type: ignore[type-arg]
+) -> None:
+    maker = Maker()
+    for change in changes:
+        make(maker, change)
+    mirror, before = maker.keyspace(), dict(maker.kvs)
+    for change in more:
+        make(maker, change)
+    foreign = {key for key in maker.kvs.keys() | before.keys() if not is_ours(key)}
+    differing = {
+        (key, kv.mod_revision) for key, kv in maker.kvs.items() if before.get(key) != kv
+    } | {(key, 0) for key in before.keys() - maker.kvs.keys()}
+    listed = {kv.key: kv.mod_revision for kv in maker.kvs.values()}
+    assert mirror.differing(listed, maker.revision) == {d for d in differing if d[0] not in foreign}
+
+
+def is_ours(key: bytes) -> bool:
+    try:
+        return parse_key(ROOT, key) is not None
+    except ValueError:
+        return False

@@ -11,7 +11,7 @@ from gazette_py.cluster import mirror as mirror_module
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.cluster.session import ANNOUNCE_S_MIN, Session
 from gazette_py.errors import EtcdError, EtcdUnavailableError
-from gazette_py.etcd.base import Compare, Etcd, Op, Put, TxnResult
+from gazette_py.etcd.base import Compare, Delete, Etcd, Op, Put, TxnResult
 from gazette_py.protocol import convert, keys
 from gazette_py.protocol.route import BrokerSpec
 from gazette_py.testing.memory_etcd import MemoryEtcd
@@ -150,6 +150,55 @@ async def test_to_catch_up_is_to_see_what_etcd_has_now() -> None:
         async with asyncio.timeout(5):
             await mirror.catch_up()
         assert mirror.keyspace.item("aa/two") is not None
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_an_audit_finds_what_differs_and_the_mirror_is_loaded_anew() -> None:
+    etcd = MemoryEtcd()
+    mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
+    await mirror.load(await put_item(etcd, "aa/one"))
+    reloads: list[bool] = []
+    mirror.add_observer(lambda delta: reloads.append(delta.is_reload))
+    running = asyncio.create_task(mirror.run())
+    try:
+        async with asyncio.timeout(5):
+            await put_item(etcd, "aa/two")
+            assert await mirror.audit() == 0
+            del mirror.keyspace.items["aa/one"]  # As a bug might.
+            assert await mirror.audit() == 1
+            while mirror.keyspace.item("aa/one") is None:
+                await asyncio.sleep(0)
+            assert await mirror.audit() == 0
+            # And it goes on to follow.
+            await put_item(etcd, "aa/three")
+            await mirror.catch_up()
+        assert sorted(mirror.keyspace.items) == ["aa/one", "aa/three", "aa/two"]
+        assert reloads.count(True) == 1
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_key_deleted_while_we_compare_is_no_difference() -> None:
+    etcd = MemoryEtcd()
+    mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
+    await put_item(etcd, "aa/one")
+    await mirror.load(await put_item(etcd, "aa/two"))
+    running = asyncio.create_task(mirror.run())
+    listing = etcd.range_prefix
+
+    async def range_then_delete(*args: object, **more: object) -> object:
+        listed = await listing(*args, **more)  # type: ignore[arg-type]  # As given.
+        await etcd.txn([], [Delete(keys.item_key(ROOT, "aa/one").encode())])
+        await mirror.catch_up()
+        return listed
+
+    etcd.range_prefix = range_then_delete  # type: ignore[assignment,method-assign]  # For a moment.
+    try:
+        async with asyncio.timeout(5):
+            assert await mirror.audit() == 0
     finally:
         running.cancel()
         await asyncio.wait([running])
