@@ -212,7 +212,9 @@ class Mirror:
         listed = await self._etcd.range_prefix(self._prefix, keys_only=True)
         revision = listed.header.revision
         await self.wait_revision(revision)
-        return self.keyspace.differing({kv.key: kv.mod_revision for kv in listed.kvs}, revision)
+        revisions = {kv.key: kv.mod_revision for kv in listed.kvs}
+        # In a thread, since it takes a second for a hundred thousand journals.
+        return await asyncio.to_thread(self.keyspace.holding().differing, revisions, revision)
 
     async def wait_change(self, after_revision: int) -> None:
         """Wait until the key space has a revision beyond `after_revision`."""

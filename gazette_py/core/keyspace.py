@@ -166,6 +166,48 @@ class Delta:
         return bool(self.items or self.members or self.journals)
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a mirror held at some time. It never changes, so that a thread may compare it."""
+
+    root: str
+    items: list[Item]
+    members: list[Member]
+    assignments: list[tuple[Assignment, ...]]
+    undecodable: dict[bytes, int]  # Revisions of values which did not decode.
+
+    def differing(self, listed: Mapping[bytes, int], revision: int) -> set[tuple[bytes, int]]:
+        """Return the keys in which a listing of etcd differs from the mirror, which is as new.
+
+        A key which was deleted since the listing may be among them.
+
+        Args:
+            listed: Modification revisions of all keys below the root.
+            revision: Of the listing, at most the mirror's `read_through`.
+
+        Returns:
+            Each with its revision in the listing, 0 if it is not there.
+        """
+        held = dict(self.undecodable)
+        for key, mod_revision in self._held():
+            held[key] = max(mod_revision, held.get(key, 0))
+        gone = {(key, 0) for key, mod in held.items() if mod <= revision and key not in listed}
+        return gone | {
+            (key, mod)
+            for key, mod in listed.items()
+            if held.get(key, 0) < mod and parse_key(self.root, key) is not None
+        }
+
+    def _held(self) -> Iterator[tuple[bytes, int]]:
+        for item in self.items:
+            yield item_key(self.root, item.name).encode(), item.mod_revision
+        for member in self.members:
+            yield member.key, member.mod_revision
+        for assignments in self.assignments:
+            for assignment in assignments:
+                yield assignment.key, assignment.mod_revision
+
+
 class KeySpace:
     """The mirror. Its mappings are for reading; `load` and `apply` change them."""
 
@@ -225,37 +267,15 @@ class KeySpace:
         route = self.route_of(journal)
         return all(a.route.is_equivalent(route) for a in self.assignments_of(journal))
 
-    def differing(self, listed: Mapping[bytes, int], revision: int) -> set[tuple[bytes, int]]:
-        """Return the keys in which a listing of etcd differs from the mirror, which is as new.
-
-        A key which was deleted since the listing may be among them.
-
-        Args:
-            listed: Modification revisions of all keys below the root.
-            revision: Of the listing, at most `read_through`.
-
-        Returns:
-            Each with its revision in the listing, 0 if it is not there.
-        """
-        held = self._undecodable | {
-            key: max(mod_revision, self._undecodable.get(key, 0))
-            for key, mod_revision in self._held()
-        }
-        gone = {(key, 0) for key, mod in held.items() if mod <= revision and key not in listed}
-        return gone | {
-            (key, mod)
-            for key, mod in listed.items()
-            if held.get(key, 0) < mod and parse_key(self.root, key) is not None
-        }
-
-    def _held(self) -> Iterator[tuple[bytes, int]]:
-        for item in self.items.values():
-            yield item_key(self.root, item.name).encode(), item.mod_revision
-        for member in self.members.values():
-            yield member.key, member.mod_revision
-        for assignments in self._assignments.values():
-            for key, assignment in assignments.items():
-                yield key, assignment.mod_revision
+    def holding(self) -> "Holding":
+        """Return what the mirror holds now, to be compared while it goes on."""
+        return Holding(
+            self.root,
+            list(self.items.values()),
+            list(self.members.values()),
+            [tuple(assignments.values()) for assignments in self._assignments.values()],
+            dict(self._undecodable),
+        )
 
     # Changing.
 
