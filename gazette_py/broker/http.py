@@ -1,6 +1,7 @@
 """HTTP of a broker: readiness, metrics and diagnostics.
 
-    /debug/ready     200 once the broker serves, also while it drains; else 503 and why
+    /debug/ready     200 once the broker serves, with what it waits for while it drains; else 503
+                     and why
     /debug/live      200 while the event loop runs
     /debug/metrics   Prometheus text
     /debug/story     with ?journal=NAME: the last steps of its state machines here
@@ -41,6 +42,7 @@ def listen_http(host: str, port: int, option: str) -> socket.socket:
 def new_app(
     metrics: Metrics,
     why_unready: Callable[[], str],
+    why_waiting: Callable[[], str],
     story: Callable[[str], list[str] | None],
     *,
     is_public: bool,
@@ -50,13 +52,17 @@ def new_app(
     Args:
         metrics: To expose.
         why_unready: Returns why the broker does not serve, "" if it does.
+        why_waiting: Returns why it has not left though it was asked to, "" if it was not.
         story: Returns the last steps of a journal, None if it is not served here.
         is_public: Answer only whether the broker lives and serves.
     """
 
     async def ready(_: Request) -> Response:
         reason = why_unready()
-        return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
+        if reason:
+            return PlainTextResponse(f"{reason}\n", 503)
+        waiting = why_waiting()
+        return PlainTextResponse(f"ready, draining: {waiting}\n" if waiting else "ready\n")
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("live\n")

@@ -42,6 +42,8 @@ from gazette_py.clock import SYSTEM, Clock
 from gazette_py.cluster.allocate import run_allocator
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.cluster.session import Session
+from gazette_py.core.allocator.drain import why_needed
+from gazette_py.core.allocator.state import observe
 from gazette_py.core.flow_control import FlowControl
 from gazette_py.core.keyspace import Delta
 from gazette_py.errors import (
@@ -68,6 +70,9 @@ STOP_GRACE_S = 10.0
 
 LEAVE_TIMEOUT_S = 3.0
 """How long etcd has to revoke our lease."""
+
+TELL_WAITING_S = 5.0
+"""Between lines of the log which say why we have not left yet."""
 
 AUDIT_S = 600.0
 """Between comparisons of the mirror with etcd, within a fifth more or less."""
@@ -107,7 +112,7 @@ class _Process:
         self._clock = clock
         self._stack = stack
         self._metrics = Metrics()
-        self._is_ready = False
+        self._is_ready = self._is_draining = False
         self._signals = 0
         self._signalled = asyncio.Event()
 
@@ -360,6 +365,8 @@ class _Process:
         await self._signalled.wait()
         self._signalled.clear()
         log.info("broker_draining", broker=str(self._spec.id))
+        self._is_draining = True
+        telling = asyncio.create_task(self._tell_waiting(), name="tell")
         handed_off = asyncio.create_task(self._hand_off(), name="hand off")
         again = asyncio.create_task(self._signalled.wait(), name="signal")
         try:
@@ -369,13 +376,24 @@ class _Process:
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
-            again.cancel()
-            handed_off.cancel()
+            for task in (again, handed_off, telling):
+                task.cancel()
         error = None
         if handed_off.done() and not handed_off.cancelled():
             error = handed_off.exception()
         if left := len(self._service.local_replicas()):
-            log.warning("broker_leaves_with_assignments", count=left, err=str(error or ""))
+            why = str(error) if error is not None else self._why_needed()
+            log.warning("broker_leaves_with_assignments", count=left, why=why)
+
+    async def _tell_waiting(self) -> None:
+        while True:
+            await self._clock.sleep(TELL_WAITING_S)
+            log.warning("broker_still_needed", why=self._why_needed())
+
+    def _why_needed(self) -> str:
+        """Return why we have not left, though we were asked to."""
+        state = observe(self._mirror.keyspace, self._config.max_replication)
+        return why_needed(state, self._spec.id, len(self._service.local_replicas()))
 
     async def _hand_off(self) -> None:
         """Ask to be drained, and wait until we are, or until nobody is left to take over."""
@@ -448,7 +466,10 @@ class _Process:
             replicas = (replica for replica, _ in self._service.local_replicas())
             return next((r.story() for r in replicas if r.journal == journal), None)
 
-        return new_app(self._metrics, why_unready, story, is_public=is_public)
+        def why_waiting() -> str:
+            return self._why_needed() if self._is_draining else ""
+
+        return new_app(self._metrics, why_unready, why_waiting, story, is_public=is_public)
 
 
 class _Tasks:

@@ -297,6 +297,10 @@ class KeySpace:
         )
         self.read_through = revision
 
+    def become(self, other: "KeySpace") -> None:
+        """Take over all that another mirror of the same root holds. It must not be used again."""
+        self.__dict__.update(other.__dict__)
+
     def apply(self, batches: Sequence[tuple[StoreHeader, Sequence[StoredEvent]]]) -> Delta:
         """Apply batches in order. A batch without events is progress up to its header's revision.
 
