@@ -19,8 +19,10 @@ from gazette_py.broker.append_run import (
 from gazette_py.broker.replica import Replica
 from gazette_py.broker.service import NS, Service
 from gazette_py.broker.token import Signal, wait_signal
+from gazette_py.core.fragment_index import conflicting
 from gazette_py.errors import GazetteError
 from gazette_py.protocol.enums import AppendSuspend, Status
+from gazette_py.protocol.fragment import Fragment, content_name
 from gazette_py.stores.fragments import list_fragments
 from gazette_py.telemetry.log import get_logger
 
@@ -63,6 +65,7 @@ async def refresh_daemon(service: Service, replica: Replica) -> None:
             names = service.keyspace.items
             entries = await list_fragments(replica.journal, stores, names.__contains__)
             replica.replace_remote(entries)
+            _tell_conflicts(service, replica, conflicting(entries))
             failures = 0
         except GazetteError as exc:
             log.warning("fragment_refresh_failed", journal=replica.journal, err=str(exc))
@@ -75,6 +78,21 @@ async def refresh_daemon(service: Service, replica: Replica) -> None:
         # Brokers which started together do not list together for ever.
         interval_s *= service.clock.uniform(0.9, 1.1)
         await wait_signal(interval_s, replica.ended, wanted)
+
+
+def _tell_conflicts(
+    service: Service, replica: Replica, conflicts: list[tuple[Fragment, ...]]
+) -> None:
+    if len(conflicts) == replica.conflicts:
+        return
+    replica.conflicts = len(conflicts)
+    service.metrics.conflicting(replica.journal, len(conflicts))
+    for fragments in conflicts:
+        log.error(
+            "conflicting_fragments",
+            journal=replica.journal,
+            fragments=[content_name(fragment) for fragment in fragments],
+        )
 
 
 async def pulse_daemon(service: Service, replica: Replica, *, auto_suspend: bool) -> None:

@@ -69,6 +69,18 @@ class Summary:
     mod_time: int
 
 
+def conflicting(entries: Iterable[IndexEntry]) -> list[tuple[Fragment, ...]]:
+    """Return fragments of the same extent which have other content, those of each extent together.
+
+    Two primaries have written the same offsets: at most one of them was ever acknowledged.
+    """
+    by_extent: dict[tuple[int, int], dict[bytes, Fragment]] = {}
+    for entry in entries:
+        fragments = by_extent.setdefault((entry.begin, entry.end), {})
+        fragments.setdefault(entry.fragment.sum, entry.fragment)
+    return [tuple(found.values()) for found in by_extent.values() if len(found) > 1]
+
+
 class FragmentIndex:
     """Of one journal on one broker."""
 

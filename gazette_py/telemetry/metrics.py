@@ -36,6 +36,12 @@ class Metrics:
         self._write_head = Gauge(
             "gazette_write_head", "End of a journal.", ["journal"], registry=self.registry
         )
+        self._conflicting = Gauge(
+            "gazette_py_conflicting_extents",
+            "Extents of a journal of which its stores have fragments with different content.",
+            ["journal"],
+            registry=self.registry,
+        )
         self._commits = self._counter("gazette_spool_commits", "Commits applied to spools.")
         self._commit_bytes = self._counter("gazette_spool_commit_bytes", "Bytes committed.")
         self._rollbacks = self._counter("gazette_spool_rollbacks", "Rollbacks of spools.")
@@ -128,6 +134,10 @@ class Metrics:
     def write_head(self, journal: str, end: int) -> None:
         """A client's append, of which we were primary, moved the journal's end."""
         self._write_head.labels(journal).set(end)
+
+    def conflicting(self, journal: str, extents: int) -> None:
+        """So many extents of a journal are in its stores with different content."""
+        self._conflicting.labels(journal).set(extents)
 
     # Spools.
 

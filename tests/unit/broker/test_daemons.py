@@ -9,9 +9,11 @@ import pytest
 from broker_harness import JOURNAL, Cluster, new_cluster, until
 
 from gazette_py.broker import daemons
-from gazette_py.broker.daemons import pulse_daemon
+from gazette_py.broker.daemons import pulse_daemon, refresh_daemon
+from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.fragment import Fragment
 
 
 @pytest.fixture
@@ -80,3 +82,32 @@ async def test_a_bug_does_not_end_the_pulses(
     replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
     await until(lambda: not failures, "failed")
     assert (await broker.append(b"content")).status == pb.OK
+
+
+async def test_conflicting_fragments_of_a_store_are_told(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a metric, until an operator has removed one of them."""
+    listed = [
+        IndexEntry(Fragment(journal=JOURNAL, begin=0, end=5, sum=bytes([n]) * 20, mod_time=1))
+        for n in (1, 2)
+    ]
+
+    async def listing(*_: object) -> list[IndexEntry]:
+        return listed
+
+    monkeypatch.setattr(daemons, "list_fragments", listing)
+    broker = await cluster.broker("a")
+    await cluster.serve(broker)
+    replica = broker.replica()
+    replica.spawn(refresh_daemon(broker.service, replica), "refresh")
+
+    def extents() -> str:
+        lines = broker.service.metrics.expose().decode().splitlines()
+        name = f'gazette_py_conflicting_extents{{journal="{JOURNAL}"}}'
+        return next((line.split()[1] for line in lines if line.startswith(name)), "")
+
+    await until(lambda: extents() == "1.0", "told")
+    del listed[0]
+    replica.ask_refresh()
+    await until(lambda: extents() == "0.0", "mended")

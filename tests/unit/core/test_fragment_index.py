@@ -2,7 +2,14 @@
 
 import pytest
 
-from gazette_py.core.fragment_index import OFFSET_JUMP_AGE_S, FragmentIndex, Hit, IndexEntry, Miss
+from gazette_py.core.fragment_index import (
+    OFFSET_JUMP_AGE_S,
+    FragmentIndex,
+    Hit,
+    IndexEntry,
+    Miss,
+    conflicting,
+)
 from gazette_py.core.spool import SpoolBytes
 from gazette_py.protocol.fragment import Fragment
 
@@ -141,3 +148,27 @@ def test_pages_of_a_time_range(begin: int, end: int, expected: list[int]) -> Non
     entries, token = index.list_page(begin, end, 0, 99)
     assert [entry.begin for entry in entries] == expected
     assert token == 0
+
+
+def test_other_content_of_the_same_extent_is_a_conflict() -> None:
+    def stored(begin: int, end: int, sum_: int, store: str = "s3://a/") -> IndexEntry:
+        return IndexEntry(
+            Fragment(
+                journal="a/journal",
+                begin=begin,
+                end=end,
+                sum=bytes([sum_]) * 20,
+                backing_store=store,
+            )
+        )
+
+    entries = [
+        stored(0, 10, 1),
+        stored(0, 10, 1, "s3://copy/"),  # The same content elsewhere is none.
+        stored(0, 20, 2),  # Nor is another extent.
+        stored(10, 20, 3),
+        stored(10, 20, 4),
+        stored(10, 20, 5),
+    ]
+    assert conflicting(entries) == [tuple(e.fragment for e in entries[3:])]
+    assert conflicting(entries[:4]) == []
