@@ -24,7 +24,29 @@ OF_ROUTES = (
 
 
 @st.composite
+def ways_on(draw: st.DrawFn) -> PeerReply:
+    """Draw an answer which leaves a way."""
+    peer, ahead = draw(st.sampled_from(PEERS)), draw(st.integers(1, 4))
+    match draw(st.sampled_from(["ok", "ahead", "begins here", "later"])):
+        case "ok":
+            return PeerReply(peer=peer, status=Status.OK)
+        case "later":
+            etcd = EtcdHeader(cluster_id=1, member_id=1, revision=REVISION + ahead, raft_term=1)
+            header = Header(process_id=peer, route=draw(st.sampled_from(ROUTES[1:])), etcd=etcd)
+            return PeerReply(peer=peer, status=draw(st.sampled_from(OF_ROUTES)), header=header)
+        case kind:
+            begin, end = (0, END + ahead) if kind == "ahead" else (END, END)
+            return PeerReply(
+                peer=peer,
+                status=Status.PROPOSAL_MISMATCH,
+                fragment=Fragment(journal="a/journal", begin=begin, end=end),
+                registers=LabelSet.of(("serial", str(draw(st.integers(0, 9))))),
+            )
+
+
+@st.composite
 def replies(draw: st.DrawFn) -> PeerReply:
+    """Draw any answer."""
     header = fragment = None
     status = draw(
         st.sampled_from([Status.OK, Status.PROPOSAL_MISMATCH, *OF_ROUTES, Status.NOT_ALLOWED])
@@ -61,7 +83,7 @@ def meaning_of(reply: PeerReply) -> str:
 
 
 @settings(max_examples=400)
-@given(st.lists(replies(), max_size=5))
+@given(st.one_of(st.lists(ways_on(), max_size=4), st.lists(st.one_of(ways_on(), replies()))))
 def test_answers_mean_together_what_the_rules_say(given_: list[PeerReply]) -> None:
     by_meaning: dict[str, list[PeerReply]] = {}
     for reply in given_:
