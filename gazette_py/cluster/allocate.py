@@ -16,6 +16,7 @@ from typing import Protocol
 from gazette_py.clock import Clock
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.core.allocator.plan import Add, Change, Checkpoint, Move, Remove, RemoveDead, plan
+from gazette_py.core.allocator.shortfall import LIMITS, Limit, Shortfall, shortfalls
 from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import AllocState, observe
 from gazette_py.core.keyspace import KeySpace, Member
@@ -42,6 +43,9 @@ class AllocatorMetrics(Protocol):
 
     def allocator_solved(self, seconds: float, *, items: int, members: int, slots: int) -> None:
         """The desired assignment was solved for."""
+
+    def allocator_short(self, limit: str, journals: int) -> None:
+        """So many journals cannot be placed as they ask, because of a limit."""
 
 
 async def run_allocator(
@@ -86,6 +90,7 @@ class _Allocator:
         self._metrics = metrics
         self._fingerprint: object = None
         self._desired: Desired = {}
+        self._short: dict[Limit, Shortfall] = {}
 
     async def converge(self) -> int:
         """Make the changes which may be made now; return the last revision written, or 0."""
@@ -130,18 +135,16 @@ class _Allocator:
             members=len(state.members),
             slots=state.slots,
         )
-        short = [
-            item.name for item, wanted in state.items if len(self._desired[item.name]) < wanted
-        ]
-        if short:
-            log.warning(
-                "not_enough_capacity",
-                journals=len(short),
-                first=short[0],
-                members=len(state.members),
-                capacity=state.capacity,
-                slots=state.slots,
-            )
+        short = shortfalls(state, self._desired)
+        for limit in LIMITS:
+            journals = short[limit].journals if limit in short else ()
+            self._metrics.allocator_short(limit, len(journals))
+        for each in short.values():
+            if each != self._short.get(each.limit):
+                log.warning(
+                    "cannot_place", limit=each.limit, journals=len(each.journals), why=each.why
+                )
+        self._short = short
 
     async def _write(self, batch: "_Batch") -> int:
         """Return the revision, or 0 if a comparison failed."""

@@ -118,6 +118,13 @@ class Metrics:
             "Replication of all items.",
             registry=self.registry,
         )
+        self._short = Gauge(
+            "gazette_py_allocator_short_journals",
+            "Journals which cannot be placed as they ask: more replicas than brokers (members),"
+            " brokers are full (limits), or all replicas are in one zone (zones).",
+            ["limit"],
+            registry=self.registry,
+        )
         self._items = Gauge("gazette_allocator_items", "Items.", registry=self.registry)
         self._members = Gauge("gazette_allocator_members", "Members.", registry=self.registry)
 
@@ -213,6 +220,10 @@ class Metrics:
         self._items.set(items)
         self._members.set(members)
         self._desired_slots.set(slots)
+
+    def allocator_short(self, limit: str, journals: int) -> None:
+        """So many journals cannot be placed as they ask, because of a limit."""
+        self._short.labels(limit).set(journals)
 
     def expose(self) -> bytes:
         """Return all metrics in Prometheus' text format. It blocks: call it in a thread."""

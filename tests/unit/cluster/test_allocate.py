@@ -66,6 +66,8 @@ class Ignored:
 
     def allocator_solved(self, seconds: float, *, items: int, members: int, slots: int) -> None: ...
 
+    def allocator_short(self, limit: str, journals: int) -> None: ...
+
 
 def member_key(member: str) -> bytes:
     return keys.member_key(ROOT, process(member)).encode()
