@@ -74,8 +74,8 @@ class HeldPersister(Persister):
 class Broker:
     """One broker: `service` is what its calls share."""
 
-    def __init__(self, cluster: "Cluster", name: str, min_append_rate: int) -> None:
-        self.id = ProcessID("zone", f"member-{name}")
+    def __init__(self, cluster: "Cluster", name: str, min_append_rate: int, zone: str) -> None:
+        self.id = ProcessID(zone, f"member-{name}")
         self.lease_until = float("inf")
         self.persister = HeldPersister()
         self._cluster = cluster
@@ -90,7 +90,7 @@ class Broker:
         stack.callback(executor.shutdown)
         etcd = self._cluster.etcd.client()
         self.mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
-        peers = Peers("zone", 4 << 20)
+        peers = Peers(self.id.zone, 4 << 20)
         stack.push_async_callback(peers.close)
         stores = StoreRegistry(SYSTEM, allow_memory=True)
         stack.push_async_callback(stores.close)
@@ -273,9 +273,9 @@ class Cluster:
         self._assigned: dict[str, list[bytes]] = {}
         self._stack = AsyncExitStack()
 
-    async def broker(self, name: str, min_append_rate: int = 0) -> Broker:
+    async def broker(self, name: str, min_append_rate: int = 0, zone: str = "zone") -> Broker:
         """Start a broker."""
-        return await self._stack.enter_async_context(Broker(self, name, min_append_rate))
+        return await self._stack.enter_async_context(Broker(self, name, min_append_rate, zone))
 
     async def peer(self, name: str) -> ScriptedPeer:
         """Start a peer which the test scripts."""

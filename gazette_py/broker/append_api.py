@@ -179,6 +179,7 @@ async def _proxy(
     finally:
         call.cancel()
         answering.cancel()
+        service.count_crossing("append", forwarding.content_bytes, peer)
 
 
 async def _answer(
@@ -192,6 +193,7 @@ class _Forwarding:
 
     def __init__(self) -> None:
         self.may_commit = False  # The primary may know that the client's stream is whole.
+        self.content_bytes = 0
 
     async def run(
         self,
@@ -204,6 +206,7 @@ class _Forwarding:
             await call.write(first)
             while (message := await receive(context, pb.AppendRequest)) is not None:
                 await call.write(message)
+                self.content_bytes += len(message.content)
             await confirm_half_close(context)
             self.may_commit = True
             await call.done_writing()

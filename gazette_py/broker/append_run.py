@@ -399,6 +399,8 @@ class AppendRun:
         if is_commit:
             registers, proposal = self._request.change.apply(registers), spool.next()
         self._count(replica, spool.delta, is_commit=is_commit)
+        members = pipeline.header.route.members
+        self._service.count_crossing("replicate", spool.delta, *members)
         now = self._service.clock.now()
         self.may_have_committed = is_commit
         replies = pipeline.propose(proposal, registers, now, acknowledge=True)

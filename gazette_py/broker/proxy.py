@@ -9,15 +9,15 @@ import grpc.aio
 
 from gazette_py.broker.service import Service
 from gazette_py.errors import RpcUnavailableError
-from gazette_py.protocol.route import Header
+from gazette_py.protocol.route import Header, ProcessID
 from gazette_py.rpc.errors import translate
 
 if TYPE_CHECKING:
     from gazette_py.pb.protocol_pb2_grpc import JournalAsyncStub
 
 
-def peer_of(service: Service, header: Header) -> tuple[str, "JournalAsyncStub"]:
-    """Return the name and a stub of the broker which shall serve.
+def peer_of(service: Service, header: Header) -> tuple[ProcessID, "JournalAsyncStub"]:
+    """Return the ID and a stub of the broker which shall serve.
 
     Raises:
         RpcUnavailableError: No member's endpoint is known: they have just left.
@@ -26,11 +26,11 @@ def peer_of(service: Service, header: Header) -> tuple[str, "JournalAsyncStub"]:
     if picked is None:
         raise RpcUnavailableError(str(header.process_id), "UNAVAILABLE", "has left the cluster")
     peer, endpoint = picked
-    return str(peer), service.peers.stub(endpoint)
+    return peer, service.peers.stub(endpoint)
 
 
 @asynccontextmanager
-async def proxied(peer: str) -> AsyncIterator[None]:
+async def proxied(peer: ProcessID) -> AsyncIterator[None]:
     """Pass a peer's code and message on as they are.
 
     A peer which leaves the cluster takes its channel along, and grpc.aio cancels whoever waits for
@@ -43,8 +43,8 @@ async def proxied(peer: str) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as exc:
-        raise translate(exc, peer) from exc
+        raise translate(exc, str(peer)) from exc
     except asyncio.CancelledError:
         if task.cancelling() > cancelling:
             raise
-        raise RpcUnavailableError(peer, "UNAVAILABLE", "has left the cluster") from None
+        raise RpcUnavailableError(str(peer), "UNAVAILABLE", "has left the cluster") from None

@@ -76,6 +76,7 @@ async def _proxy(
         async with proxied(peer):
             async for response in call:
                 await context.write(response)
+                service.count_crossing("read", len(response.content), peer)
     except RpcUnavailableError:
         if not service.stopping.is_fired:
             raise

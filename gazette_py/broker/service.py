@@ -320,6 +320,18 @@ class Service:
         """Return the header of responses which concern no one journal."""
         return unrouted_header(self.keyspace, self.self_id)
 
+    def count_crossing(self, operation: str, length: int, *peers: ProcessID) -> None:
+        """Count content which goes to, or comes from, peers; what stays in our zone does not count.
+
+        Args:
+            operation: What for: "replicate", "append" or "read", the last two forwarded.
+            length: Bytes for each of them.
+            peers: Who.
+        """
+        count = sum(peer.zone != self.self_id.zone for peer in peers)
+        if length and count:
+            self.metrics.crossed_zones(operation, length * count)
+
     async def wait_or_signal(self, work: Awaitable[object], *signals: Signal) -> bool:
         """Wait for `work`; cancel it and return False if a signal fires first."""
         task = asyncio.ensure_future(work)

@@ -36,6 +36,12 @@ class Metrics:
         self._write_head = Gauge(
             "gazette_write_head", "End of a journal.", ["journal"], registry=self.registry
         )
+        self._crossed = self._counter(
+            "gazette_py_zone_crossing_bytes",
+            "Content which brokers of other zones were sent to replicate, or calls which were"
+            " forwarded took there (append) or brought from there (read).",
+            "operation",
+        )
         self._conflicting = Gauge(
             "gazette_py_conflicting_extents",
             "Extents of a journal of which its stores have fragments with different content.",
@@ -141,6 +147,10 @@ class Metrics:
     def write_head(self, journal: str, end: int) -> None:
         """A client's append, of which we were primary, moved the journal's end."""
         self._write_head.labels(journal).set(end)
+
+    def crossed_zones(self, operation: str, length: int) -> None:
+        """Content went from zone to zone."""
+        self._crossed.labels(operation).inc(length)
 
     def conflicting(self, journal: str, extents: int) -> None:
         """So many extents of a journal are in its stores with different content."""
