@@ -112,6 +112,9 @@ class ChaosCluster:
             f"http://{broker.address}:8081/debug/ready", START_TIMEOUT_S, SYSTEM
         )
 
+    def log_of(self, broker: Broker) -> str:
+        return self._log(broker.id).read_text()
+
     def _log(self, name: str) -> Path:
         return self._directory / f"{name}.log"
 

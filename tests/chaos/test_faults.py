@@ -229,12 +229,20 @@ async def test_a_broker_sleeps_past_its_lease(tmp_path: Path, net: Network, vict
             broker.send(signal.SIGSTOP)
             await run.cluster.wait_gone(broker)
             await run.load.wait_progress(5, 60)
+            woke = time.monotonic()
             broker.send(signal.SIGCONT)
+            await eventually(lambda: knows_that_it_lost(run, broker), "knows")
+            print(f"\n| stepped down {time.monotonic() - woke:.2f} s after it woke |")
+            assert time.monotonic() - woke < 2.0  # It is 0.1 s unless the machine is busy.
             await run.cluster.wait_member(broker)
 
         await run.during(fault())
         # Had its peers waited for it, they would have done so until its connections time out.
         assert run.pause_s < 20
+
+
+async def knows_that_it_lost(run: Trial, broker: Broker) -> bool:
+    return "msg=lease_lost" in run.cluster.log_of(broker)
 
 
 async def unavailable_etcd(run: Trial, away: Callable[[], Awaitable[None]]) -> None:
