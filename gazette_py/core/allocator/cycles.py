@@ -10,6 +10,8 @@ Invariants:
          offered anew, and offers which do not hold any more are dropped when they come up.
     CY2  Without a cycle of negative cost no placement is cheaper. Each one taken lowers the cost,
          so that this ends.
+    CY3  Most items only have steps of one and the same cost. They are not offered, but found when
+         an arc is asked for; once such an item has moved, it is offered like any other.
 """
 
 from collections.abc import Callable
@@ -33,8 +35,43 @@ class _Arc(NamedTuple):
 def cancel_cycles(placement: Placement) -> None:
     """Take cycles of negative cost until there is none."""
     arcs = _Arcs(placement)
-    while (cycle := _negative_cycle(arcs.of)) is not None:
-        arcs.take(_without_repeats(placement, cycle))
+    while (found := _negative_cycle(arcs.rows())) is not None:
+        cycle: list[_Step] | None = found
+        while cycle is not None:
+            arcs.take(_without_repeats(placement, cycle))
+            # Most often other items can go the same way.
+            cycle = arcs.again(cycle)
+
+
+class _Usual:
+    """Items whose steps have the same usual cost, which nobody offered yet (CY3)."""
+
+    def __init__(self, placement: Placement, cost: int, nodes: int) -> None:
+        self.items: list[list[int]] = [[] for _ in range(nodes)]  # Of holders, ascending.
+        self._placement = placement
+        self._costs = [placement.usual_cost_outside(cost)] + [cost] * (nodes - 1)  # By target.
+        self._next = [[0] * nodes for _ in range(nodes)]  # Items before were passed over.
+
+    def first(
+        self, source: int, target: int, is_usual: list[bool], dearer: list[tuple[int, int]]
+    ) -> tuple[int, int] | None:
+        """Return cost and number of the first item which can take a step at the usual cost.
+
+        Those which are passed over, since their step costs more, are added to `dearer`.
+        """
+        items, usual = self.items[source], self._costs[target]
+        for at in range(self._next[source][target], len(items)):
+            item = items[at]
+            if not is_usual[item]:
+                continue
+            cost = self._placement.step_cost(item, source, target)
+            if cost == usual:
+                self._next[source][target] = at
+                return cost, item
+            if cost is not None:
+                dearer.append((cost, item))
+        self._next[source][target] = len(items)
+        return None
 
 
 class _Arcs:
@@ -46,26 +83,53 @@ class _Arcs:
         self._nodes = range(len(placement.load))
         # Offers are cost * items + item: integers are quick to compare, and small.
         self._offers: list[list[list[int]]] = [[[] for _ in self._nodes] for _ in self._nodes]
+        self._usual = [_Usual(placement, cost, len(self._nodes)) for cost in (0, 1)]
+        self._is_usual = [False] * self._items
         for item in range(self._items):
-            self._offer(item, list.append)
+            cost = placement.usual_cost(item)
+            if cost is None:
+                self._offer(item, list.append)
+                continue
+            self._is_usual[item] = True
+            for holder in placement.holders[item]:
+                self._usual[cost].items[holder].append(item)
         for row in self._offers:
             for offers in row:
                 heapify(offers)
-        self.of = [self._row(source) for source in self._nodes]
+        self._rows: list[list[_Arc]] = [[] for _ in self._nodes]
+        self._stale = set(self._nodes)
+
+    def rows(self) -> list[list[_Arc]]:
+        """Return the arcs from each node, as of now."""
+        for source in self._stale:
+            arcs = (self._cheapest(source, target) for target in self._nodes)
+            self._rows[source] = [arc for arc in arcs if arc is not None]
+        self._stale.clear()
+        return self._rows
+
+    def again(self, cycle: list[_Step]) -> list[_Step] | None:
+        """Return a cycle of negative cost over the same nodes, if there still is one."""
+        steps, total = [], 0
+        for source, target, _ in cycle:
+            arc = self._cheapest(source, target)
+            if arc is None:
+                return None
+            steps.append(arc.step)
+            total += arc.cost
+        return steps if total < 0 else None
 
     def take(self, steps: list[_Step]) -> None:
         """Take steps, and bring up to date what they change."""
-        touched = {OUTSIDE}
+        self._stale.add(OUTSIDE)
         items = sorted({step.item for step in steps if step.item is not None})
         for source, target, item in steps:
-            touched |= {source, target}
+            self._stale |= {source, target}
             if item is not None:
                 self._placement.move(item, source, target)
         for item in items:
-            touched |= self._placement.holders[item]
+            self._stale |= self._placement.holders[item]
+            self._is_usual[item] = False
             self._offer(item, heappush)
-        for node in touched:
-            self.of[node] = self._row(node)
 
     def _offer(self, item: int, put: Callable[[list[int], int], None]) -> None:
         for source in (OUTSIDE, *self._placement.holders[item]):
@@ -75,22 +139,39 @@ class _Arcs:
                 if cost is not None and source != target:
                     put(row[target], cost * self._items + item)
 
-    def _row(self, source: int) -> list[_Arc]:
-        arcs = []
-        for target in self._nodes:
-            found = [self._best(source, target), self._load_arc(source, target)]
-            if cheapest := min((arc for arc in found if arc), key=lambda a: a.cost, default=None):
-                arcs.append(cheapest)
-        return arcs
+    def _cheapest(self, source: int, target: int) -> _Arc | None:
+        of_item, of_load = self._best(source, target), self._load_arc(source, target)
+        if of_item is None or of_load is None:
+            return of_item or of_load
+        return of_load if of_load.cost < of_item.cost else of_item
 
     def _best(self, source: int, target: int) -> _Arc | None:
+        if source == target:
+            return None
+        offers = self._offers[source][target]
+        for usual in self._usual:
+            dearer: list[tuple[int, int]] = []
+            first = usual.first(source, target, self._is_usual, dearer)
+            for cost, item in dearer:
+                heappush(offers, cost * self._items + item)
+            if first is not None:
+                # Of both kinds the first is the cheaper one.
+                return self._cheaper(source, target, first)
+        return self._cheaper(source, target, None)
+
+    def _cheaper(self, source: int, target: int, usual: tuple[int, int] | None) -> _Arc | None:
+        """Return the cheapest of what was offered and a step of the usual cost."""
         offers = self._offers[source][target]
         while offers:
             cost, item = divmod(offers[0], self._items)
+            if usual is not None and usual < (cost, item):
+                break
             if self._placement.step_cost(item, source, target) == cost:
                 return _Arc(_Step(source, target, item), cost)
             heappop(offers)
-        return None
+        if usual is None:
+            return None
+        return _Arc(_Step(source, target, usual[1]), usual[0])
 
     def _load_arc(self, source: int, target: int) -> _Arc | None:
         step = _Step(source, target, None)

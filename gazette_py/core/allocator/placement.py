@@ -96,6 +96,28 @@ class Placement:
                 cost += self._cost_one_zone
         return cost
 
+    def usual_cost(self, item: int) -> int | None:
+        """Return what most steps of an item from one of its holders to another member cost.
+
+        None costs less. It is known without a look at each step for an item which is held by just
+        those who had it, or by nobody who had; which is whole, and not in one zone alone.
+        """
+        holders, wanted = self.holders[item], self.problem.wanted[item]
+        if len(holders) != wanted:
+            return None
+        had = self._had[item]
+        if had and had != holders:
+            return None
+        if self._has_zones and wanted > 1:
+            zones = self.problem.zones
+            if len({zones[holder] for holder in holders}) == 1:
+                return None
+        return 1 if had else 0
+
+    def usual_cost_outside(self, usual: int) -> int:
+        """Return what a step to `OUTSIDE` costs all items of a usual cost."""
+        return self._cost_unplaced - 1 + usual
+
     def gain_cost(self, node: int) -> int | None:
         """Return what one replica more costs a member, or None if it is full."""
         if self.load[node] >= self.problem.limits[node]:
