@@ -10,7 +10,9 @@ Invariants:
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 OUTSIDE = 0
 """The node of replicas which nobody holds. Members are the nodes from 1 on."""
@@ -48,16 +50,17 @@ class Placement:
             for node in current:
                 if self._lacks(item) and self.load[node] < limits[node]:
                     self.move(item, OUTSIDE, node)
+        emptiest = _Emptiest(self)
         for item, holders in enumerate(self.holders):
             while self._lacks(item):
-                free = [
-                    node
-                    for node in range(1, len(limits))
-                    if node not in holders and self.load[node] < limits[node]
-                ]
+                # Members of one zone differ by their load only, but those which had the item.
+                free = emptiest.of_each_zone(holders)
+                free += [n for n in self._had[item] - holders if self.load[n] < limits[n]]
                 if not free:
                     break
-                self.move(item, OUTSIDE, min(free, key=lambda n: self._badness(item, n)))
+                node = min(free, key=lambda n: self._badness(item, n))
+                self.move(item, OUTSIDE, node)
+                emptiest.add(node)
 
     def _badness(self, item: int, node: int) -> tuple[int, int, float, int]:
         cost = (self.step_cost(item, OUTSIDE, node) or 0) + (self.gain_cost(node) or 0)
@@ -136,3 +139,42 @@ class Placement:
     def _in_zone(self, item: int, node: int) -> int:
         zones = self.problem.zones
         return sum(zones[holder] == zones[node] for holder in self.holders[item])
+
+
+class _Emptiest:
+    """Members which have room, those which have most of it first."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        zones = placement.problem.zones
+        self._queues: dict[str, list[tuple[int, float, int, int]]] = {z: [] for z in zones[1:]}
+        for node in range(1, len(zones)):
+            self.add(node)
+
+    def add(self, node: int) -> None:
+        """Note the load of a member, which has changed."""
+        placement = self._placement
+        gain, load = placement.gain_cost(node), placement.load[node]
+        if gain is not None:
+            ratio = load / placement.problem.limits[node]
+            heappush(self._queues[placement.problem.zones[node]], (gain, ratio, node, load))
+
+    def of_each_zone(self, but: AbstractSet[int]) -> list[int]:
+        """Return the emptiest member of each zone, which is not one of some members."""
+        found = (self._first(queue, but) for queue in self._queues.values())
+        return [node for node in found if node is not None]
+
+    def _first(self, queue: list[tuple[int, float, int, int]], but: AbstractSet[int]) -> int | None:
+        passed = []
+        found: int | None = None
+        while queue and found is None:
+            _, _, node, load = queue[0]
+            if load != self._placement.load[node]:
+                heappop(queue)  # Of another time.
+            elif node in but:
+                passed.append(heappop(queue))
+            else:
+                found = node
+        for entry in passed:
+            heappush(queue, entry)
+        return found

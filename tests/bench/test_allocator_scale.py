@@ -1,0 +1,94 @@
+"""The allocator's solver at scale: how long it takes, and how many replicas move.
+
+    pytest -m bench -s tests/bench/test_allocator_scale.py
+
+GAZETTE_BENCH_LARGE=1 adds 100,000 journals on 100 brokers. A row's moves are replicas which go to
+another member; beside them is the least that fair share asks for.
+"""
+
+import os
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from keyspaces import Maker, process
+
+from gazette_py.core.allocator.solve import Current, Desired, solve
+from gazette_py.core.allocator.state import AllocState, observe
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
+
+SHORT = "GAZETTE_BENCH_SECONDS" in os.environ
+SIZES = [(300, 10, 3)] if SHORT else [(5_000, 30, 3)]
+if "GAZETTE_BENCH_LARGE" in os.environ:
+    SIZES.append((100_000, 100, 3))
+
+
+@dataclass
+class Cluster:
+    """Members with room for half as much again as there is, and who holds what."""
+
+    journals: int
+    members: int
+    replication: int
+    maker: Maker = field(default_factory=Maker)
+    held: Current = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for n in range(self.members):
+            self.join(n)
+        for n in range(self.journals):
+            self.maker.item(f"scale/journal-{n:06}", self.replication)
+
+    def join(self, n: int) -> None:
+        limit = self.journals * self.replication * 3 // (2 * self.members)
+        self.maker.member(f"zone-{n % 3}/broker-{n:03}", limit)
+
+    def leave(self, n: int) -> None:
+        member = process(f"zone-{n % 3}/broker-{n:03}")
+        key = next(
+            key for key in self.maker.kvs if key.endswith(str(member).replace("/", "#").encode())
+        )
+        self.maker.delete(key)
+        self.held = {
+            name: tuple(holder for holder in holders if holder != member)
+            for name, holders in self.held.items()
+        }
+
+    def state(self) -> AllocState:
+        state = observe(self.maker.keyspace(), 9)
+        for item, _ in state.items:
+            self.held.setdefault(item.name, ())  # type: ignore[attr-defined]  # It is ours.
+        return state
+
+    def solve(self, what: str, least: int) -> None:
+        state = self.state()
+        before = self.held
+        began = time.perf_counter()
+        found: Desired = solve(state, before)
+        took = time.perf_counter() - began
+        moves = sum(len(found[name] - set(before[name])) for name in found)
+        placed = sum(len(holders) for holders in found.values())
+        print(f"| {what} | {took * 1000:,.0f} ms | {moves:,} | {least:,} | {placed:,} |")
+        assert placed == state.slots
+        assert moves >= least
+        self.held = {name: tuple(sorted(holders)) for name, holders in found.items()}
+
+
+@pytest.mark.parametrize(("journals", "members", "replication"), SIZES)
+def test_solving(journals: int, members: int, replication: int) -> None:
+    cluster = Cluster(journals, members, replication)
+    slots = journals * replication
+    print(f"\n{journals:,} journals x {members} brokers x R={replication}")
+    print("| what | time | moves | least | placed |")
+    print("|---|---|---|---|---|")
+    cluster.solve("cold", slots)
+    cluster.solve("nothing changed", 0)
+    cluster.maker.item("scale/journal-more", replication)
+    cluster.solve("a journal more", replication)
+    # Who joins has room for its fair share, and others have more than theirs until it has that.
+    cluster.join(members)
+    cluster.solve("a broker joined", 0)
+    load = sum(process("zone-1/broker-001") in held for held in cluster.held.values())
+    cluster.leave(1)
+    cluster.solve("a broker left", load)
