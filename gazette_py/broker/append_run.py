@@ -297,8 +297,14 @@ class AppendRun:
                 pipeline.is_synchronised = True
                 replica.publish(replica.settlement.settle_all(spool.fragment))
                 return fsm.PeersAgree(pipeline.view())
-            case SyncRefused(peer, reason):
+            case SyncRefused(peer, reason, is_behind):
                 self._discard()
+                if is_behind:
+                    raise RpcUnavailableError(
+                        str(peer),
+                        "UNAVAILABLE",
+                        f"gatherSync: {reason} from {peer}, which is behind",
+                    )
                 raise RpcError(str(peer), "UNKNOWN", f"gatherSync: {reason} from {peer}")
             case fsm.PeerKnowsLaterRoute() as later:
                 self._discard()

@@ -179,6 +179,8 @@ def main() -> NoReturn:
         if system is not None:
             os.execv(system, [system, *args])  # noqa: S606 - that is the point.
         args = []  # Help, and exit code 2: we do not know their options.
+    # Else gRPC may complain on our standard error about how it was ended.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     cli.main(args)
     raise AssertionError("main exits")
 

@@ -55,6 +55,7 @@ class SyncRefused:
 
     peer: ProcessID
     reason: str
+    is_behind: bool = False  # It has not seen our revision: soon it will answer otherwise.
 
 
 def interpret_sync(
@@ -78,8 +79,13 @@ def interpret_sync(
                     roll_to = max(roll_to, end)
                 elif theirs.end <= end:
                     return SyncRefused(reply.peer, f"unexpected PROPOSAL_MISMATCH: {theirs}")
-            case _:
-                return SyncRefused(reply.peer, f"unexpected {reply.status.name}")
+            case status:
+                is_behind = (
+                    status in _OF_ROUTES
+                    and reply.header is not None
+                    and reply.header.etcd.revision < revision
+                )
+                return SyncRefused(reply.peer, f"unexpected {status.name}", is_behind)
     if roll_to:
         return PeerAhead(roll_to, registers)
     return PeerKnowsLaterRoute(later) if later else SyncAgreed()

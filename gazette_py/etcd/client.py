@@ -4,7 +4,8 @@ Invariants:
     EC1  A transaction is sent once. If its answer is lost, whether it was made is not known.
     EC2  A watch delivers whole revisions, each once, in order, whatever happens to its stream.
     EC3  Progress is delivered after every event up to its revision. Servers before 3.4.25 and 3.5.8
-         may break this rarely; who waits for a revision then looks a moment too early.
+         break this for a watch which has just begun (hence `_CATCHING_UP_S`), and rarely later; who
+         waits for a revision then looks a moment too early.
     EC4  Who is cancelled here was cancelled by its owner: `close` is an error to those who wait.
 """
 
@@ -41,6 +42,10 @@ M = TypeVar("M", bound=Message)
 
 _PAGE_KEYS: Final = 2000
 _CALL_TIMEOUT_S: Final = 10.0
+_CATCHING_UP_S: Final = 1.0
+"""For how long after the start of a watch progress is not believed: old servers (EC3) count events
+which they have yet to send to a watch that is behind. They bring it up to date each 0.1 s."""
+
 _WATCH_BACKOFF_S: Final = (0.0, 0.0, 0.005, 2.0, 3.0, 4.0, 5.0)
 _FINAL_CODES: Final = (
     grpc.StatusCode.UNAUTHENTICATED,
@@ -292,11 +297,13 @@ class EtcdClient(Etcd):
         address = self._access.endpoints[endpoint]
         stream = WatchStream(self._open_watch(endpoint), address)
         self._watches.add(stream)
+        began = self._clock.monotonic()
         try:
             with wire.closed_is_unavailable(address):
                 async with aclosing(stream.batches(prefix, revision)) as batches:
                     async for batch in batches:
-                        yield batch
+                        if batch.events or self._clock.monotonic() >= began + _CATCHING_UP_S:
+                            yield batch
         finally:
             self._watches.discard(stream)
 

@@ -76,6 +76,24 @@ def test_replies_which_leave_none(reply: PeerReply, reason: str) -> None:
     assert meaning.reason.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("reply", "is_behind"),
+    [
+        (wrong_route(LATER, 9, Status.NOT_JOURNAL_BROKER), True),
+        (wrong_route(LATER, 9), True),
+        (wrong_route(LATER, 10, Status.NOT_JOURNAL_BROKER), False),
+        (wrong_route(LATER, 9, Status.NOT_ALLOWED), False),
+        (PeerReply(peer=C, status=Status.NOT_JOURNAL_BROKER), False),
+    ],
+)
+def test_a_peer_which_has_not_seen_our_revision_is_only_behind(
+    reply: PeerReply, is_behind: bool
+) -> None:
+    meaning = interpret_sync(500, OURS, 10, [reply])
+    assert isinstance(meaning, SyncRefused)
+    assert meaning.is_behind is is_behind
+
+
 def test_an_empty_mismatch_at_offset_zero_counts_as_agreement() -> None:
     """Offset zero means "no roll" in a proposal, and there are no bytes to disagree about."""
     assert interpret_sync(0, OURS, 10, [mismatch(0, 0)]) == SyncAgreed()

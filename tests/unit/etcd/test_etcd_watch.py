@@ -61,10 +61,16 @@ class ScriptedCall:
 
 
 class NoWaiting(SystemClock):
-    """A clock whose sleeps are noted and end at once."""
+    """A clock whose sleeps are noted and end at once, and which moves on with every look."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.time = 0.0
+        self.step_s = 10.0
+
+    def monotonic(self) -> float:
+        self.time += self.step_s
+        return self.time
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -142,6 +148,15 @@ async def test_an_event_which_came_after_its_progress_is_not_lost_with_the_strea
     )
     assert await scripts.take(3) == [(8, []), (9, []), (9, [9])]
     assert scripts.starts() == [5, 9]
+
+
+async def test_progress_of_a_watch_which_has_just_begun_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such servers count what they have yet to send to a watch which is behind."""
+    scripts = Scripts(monkeypatch, [CREATED, progress(9), events(8, 9), progress(9)])
+    scripts.clock.step_s = 0.6
+    assert await scripts.take(2) == [(9, [8, 9]), (9, [])]
 
 
 async def test_back_off_grows_until_something_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
