@@ -61,6 +61,10 @@ class ProposalResult:
     committed: Fragment | None = None  # Extended by it.
 
 
+_NO_SUM = hashlib.sha1(usedforsecurity=False)
+"""The sum of no content, shared by all spools without any."""
+
+
 class Spool:
     """Begins empty: at offset 0 without registers, or where an earlier spool has ended."""
 
@@ -89,8 +93,8 @@ class Spool:
         self.file: SpoolBytes | None = None  # Made with the first content.
         self.first_append_time = 0.0  # Unix seconds; 0: nothing is committed yet.
         self._open_file = open_file
-        self._sum = hashlib.sha1(usedforsecurity=False)  # Of all content.
-        self._committed_sum = self._sum.copy()
+        self._sum = _NO_SUM  # Of all content. Idle journals keep none: it takes 0.5 KB.
+        self._committed_sum = _NO_SUM
 
     def next(self) -> Fragment:
         """Return the fragment as it would be with the uncommitted content."""
@@ -116,6 +120,8 @@ class Spool:
         if self.file is None:
             self.file = self._open_file(self.fragment.journal, self.fragment.begin)
         self.file.write(self.fragment.length + delta, content)
+        if self._sum is _NO_SUM:
+            self._sum = _NO_SUM.copy()
         self._sum.update(content)
         self.delta += len(content)
 
@@ -147,7 +153,9 @@ class Spool:
         """Forget uncommitted content."""
         if self.delta:
             self.delta = 0
-            self._sum = self._committed_sum.copy()
+            self._sum = _NO_SUM
+            if self._committed_sum is not _NO_SUM:
+                self._sum = self._committed_sum.copy()
 
     def _roll(self, proposal: Fragment, registers: LabelSet) -> CompletedSpool | None:
         completed = None
@@ -165,8 +173,7 @@ class Spool:
             compression_codec=proposal.compression_codec,
         )
         self.delta, self.file, self.first_append_time = 0, None, 0.0
-        self._sum = hashlib.sha1(usedforsecurity=False)
-        self._committed_sum = self._sum.copy()
+        self._sum = self._committed_sum = _NO_SUM
         return completed
 
     def _commit(self, proposal: Fragment, registers: LabelSet, now: float) -> None:
