@@ -4,11 +4,13 @@ With `--allowed-skips FILE` a test may be skipped only if a line of FILE lists i
 ID, a colon, and the reason why it may be skipped there. CI runs so.
 """
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import hypothesis
 import pytest
+from versitygw_server import S3Server, versitygw
 
 # How long an example takes says how busy the machine is. `timeout` bounds every test.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -62,3 +64,14 @@ class _SkipRule:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for nodeid in self._unlisted:
             terminalreporter.write_line(f"SKIPPED AND NOT LISTED {nodeid}", red=True)
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A real S3 server, whose credentials all children find in their environment."""
+    directory = tmp_path / "s3"
+    directory.mkdir()
+    with versitygw(directory) as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server

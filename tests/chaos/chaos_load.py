@@ -14,6 +14,7 @@ from random import Random
 
 from gazette_py.client import Client
 from gazette_py.errors import AppendOutcomeUnknownError, GazetteError
+from gazette_py.lake import Gap, Lake, cover
 
 APPEND_TIMEOUT_S = 20.0
 RETRY_S = 0.02
@@ -122,6 +123,20 @@ class Load:
 
 Run = tuple[int, bytes]
 """Where unbroken content begins, and the content."""
+
+
+async def stored_runs(lake: Lake, journal: str) -> list[Run]:
+    """Return what the store has, each run without a gap."""
+    runs: list[Run] = []
+    for part in cover(await lake.files(journal)):
+        if isinstance(part, Gap):
+            continue
+        content = b"".join([piece async for piece in lake.read_slice(part)])
+        if runs and runs[-1][0] + len(runs[-1][1]) == part.begin:
+            runs[-1] = (runs[-1][0], runs[-1][1] + content)
+        else:
+            runs.append((part.begin, content))
+    return runs
 
 
 def check_content(load: Load, journal: str, runs: Sequence[Run]) -> None:

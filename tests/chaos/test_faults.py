@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 from chaos_cluster import Broker, ChaosCluster, cluster
-from chaos_load import Load, Run, check_content
+from chaos_load import Load, Run, check_content, stored_runs
 from chaos_network import Network, available, network
 from local_clusters import apply, eventually, spec
 
 from gazette_py.client import Client
-from gazette_py.lake import Gap, Lake, cover
+from gazette_py.lake import Lake
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -137,20 +137,6 @@ async def wait_stored(lake: Lake, load: Load, heads: dict[str, int]) -> dict[str
         return True
 
     await eventually(check, "stored", 60.0)
-    return runs
-
-
-async def stored_runs(lake: Lake, journal: str) -> list[Run]:
-    """Return what the store has, each run without a gap."""
-    runs: list[Run] = []
-    for part in cover(await lake.files(journal)):
-        if isinstance(part, Gap):
-            continue
-        content = b"".join([piece async for piece in lake.read_slice(part)])
-        if runs and runs[-1][0] + len(runs[-1][1]) == part.begin:
-            runs[-1] = (runs[-1][0], runs[-1][1] + content)
-        else:
-            runs.append((part.begin, content))
     return runs
 
 

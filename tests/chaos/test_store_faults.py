@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chaos_load import Load, Run, check_content
+from chaos_load import Load, Run, check_content, stored_runs
 from faulty_proxy import Day, FaultyProxy, faulty_proxy
 from local_clusters import apply, config, eventually, spec, wait_consistent
-from versitygw_server import S3Server, versitygw
+from versitygw_server import S3Server
 
 from gazette_py.client import Client
-from gazette_py.lake import Gap, Lake, cover
+from gazette_py.lake import Lake
 from gazette_py.local.cluster import LocalCluster
 from gazette_py.protocol.journal import JournalSpec
 
@@ -34,16 +34,6 @@ SEED = int(os.environ.get("GAZETTE_CHAOS_SEED", random.SystemRandom().randrange(
 BAD_S = float(os.environ.get("GAZETTE_CHAOS_STORE_S", "20"))
 FRAGMENT_BYTES = 1 << 16
 """Some fragments are closed each second."""
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    directory = tmp_path / "s3"
-    directory.mkdir()
-    with versitygw(directory) as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @asynccontextmanager
@@ -99,7 +89,7 @@ async def wait_stored(lake: Lake, load: Load, healed: float) -> None:
 
     async def check() -> bool:
         for journal in JOURNALS:
-            runs[journal] = await stored(lake, journal)
+            runs[journal] = await stored_runs(lake, journal)
             end = max(each.end for each in load.acknowledged[journal])
             if sum(len(content) for _, content in runs[journal]) < end:
                 return False
@@ -109,22 +99,6 @@ async def wait_stored(lake: Lake, load: Load, healed: float) -> None:
     print(f"| all stored {time.monotonic() - healed:.0f} s after the store was well |")
     for journal, content in runs.items():
         check_content(load, journal, content)
-
-
-async def stored(lake: Lake, journal: str) -> list[Run]:
-    runs: list[Run] = []
-    for part in cover(await lake.files(journal)):
-        if not isinstance(part, Gap):
-            content = b"".join([piece async for piece in lake.read_slice(part)])
-            runs.append((part.begin, content))
-    # As one, where they touch: a record may begin in one fragment and end in the next.
-    joined: list[Run] = []
-    for begin, content in runs:
-        if joined and joined[-1][0] + len(joined[-1][1]) == begin:
-            joined[-1] = (joined[-1][0], joined[-1][1] + content)
-        else:
-            joined.append((begin, content))
-    return joined
 
 
 async def fault(times: dict[str, float], begin: Callable[[], object], end: Awaitable[None]) -> None:

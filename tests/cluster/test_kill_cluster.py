@@ -7,7 +7,6 @@ acknowledged.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from local_clusters import (
     spec,
     wait_consistent,
 )
-from versitygw_server import S3Server, versitygw
+from versitygw_server import S3Server
 
 from gazette_py.client import Client
 from gazette_py.errors import AppendOutcomeUnknownError, GazetteError
@@ -36,16 +35,6 @@ ACKNOWLEDGED_MIN = 20
 """Appends to be acknowledged before, between and after kills."""
 
 ROLES = ("primary", "replica", "leader", "primary again")
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    directory = tmp_path / "s3"
-    directory.mkdir()
-    with versitygw(directory) as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @dataclass(frozen=True)

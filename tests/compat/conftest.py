@@ -7,11 +7,9 @@ GAZETTE_TEST_GO_PROTO    a checkout of gazette/core, for its protocol.proto. Wit
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from versitygw_server import S3Server, versitygw
 
 
 def named(variable: str) -> str:
@@ -37,14 +35,3 @@ def protocol_proto() -> Path:
     if checkout := os.environ.get("GAZETTE_TEST_GO_PROTO"):
         return Path(checkout) / "broker" / "protocol" / "protocol.proto"
     return Path(__file__).parents[2] / "proto" / "gazette_py" / "pb" / "protocol.proto"
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A real S3 server, whose credentials all children find in their environment."""
-    directory = tmp_path / "s3"
-    directory.mkdir()
-    with versitygw(directory) as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
