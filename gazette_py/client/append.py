@@ -104,7 +104,7 @@ class Appender:
     def _late(self) -> errors.GazetteError:
         """Return the error of an append which ran out of time."""
         peer, code = self._request.journal, grpc.StatusCode.DEADLINE_EXCEEDED.name
-        if self._is_committing:
+        if self._is_committing and self._has_content:
             return errors.AppendOutcomeUnknownError(peer, code, "no answer to the commit in time")
         return self._refusal or errors.RpcDeadlineError(
             self._dispatcher.addresses, code, f"no broker took the append to {peer} in time"

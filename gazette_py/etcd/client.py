@@ -42,7 +42,7 @@ M = TypeVar("M", bound=Message)
 
 _PAGE_KEYS: Final = 2000
 _CALL_TIMEOUT_S: Final = 10.0
-_CATCHING_UP_S: Final = 1.0
+_CATCHING_UP_S: Final = 0.3
 """For how long after the start of a watch progress is not believed: old servers (EC3) count events
 which they have yet to send to a watch that is behind. They bring it up to date each 0.1 s."""
 

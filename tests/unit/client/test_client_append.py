@@ -94,6 +94,18 @@ async def test_an_append_whose_outcome_is_unknown_is_not_repeated() -> None:
     assert len(broker.appends) == 1
 
 
+async def test_a_barrier_which_is_not_answered_in_time_is_late_and_no_more() -> None:
+    """It has no content which could be in the journal, or not."""
+
+    async def never(_: Any) -> pb.AppendResponse:
+        await asyncio.sleep(60)
+        raise AssertionError("cancelled before")
+
+    async with served(ScriptedBroker(never)) as client:
+        with pytest.raises(errors.RpcDeadlineError):
+            await client.append(JOURNAL, timeout_s=0.3)
+
+
 async def test_a_barrier_is_repeated_whatever_became_of_it() -> None:
     broker = ScriptedBroker(failed(grpc.StatusCode.UNAVAILABLE), done(0))
     async with served(broker) as client:

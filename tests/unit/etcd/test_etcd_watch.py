@@ -155,7 +155,7 @@ async def test_progress_of_a_watch_which_has_just_begun_is_not_believed(
 ) -> None:
     """Such servers count what they have yet to send to a watch which is behind."""
     scripts = Scripts(monkeypatch, [CREATED, progress(9), events(8, 9), progress(9)])
-    scripts.clock.step_s = 0.6
+    scripts.clock.step_s = 0.2
     assert await scripts.take(2) == [(9, [8, 9]), (9, [])]
 
 
