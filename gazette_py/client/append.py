@@ -95,7 +95,7 @@ class Appender:
     def _may_retry(self, exc: errors.GazetteError) -> bool:
         if self._is_single_pass and self._is_begun:
             return False  # W3
-        if isinstance(exc, errors.AppendOutcomeUnknownError) and self._has_content:
+        if isinstance(exc, errors.AppendOutcomeUnknownError):
             return False  # W4
         if isinstance(exc, errors.RpcError):
             return exc.code == grpc.StatusCode.UNAVAILABLE.name
@@ -165,7 +165,8 @@ class Appender:
 
     def _failure(self, error: errors.RpcError, *, is_certain: bool = False) -> errors.RpcError:
         is_certain = is_certain or error.code in _CERTAIN_CODES
-        if is_certain or not self._is_committing:
+        # Without content there is nothing which could be in the journal, or not.
+        if is_certain or not (self._is_committing and self._has_content):
             self._is_committing = False
             return error
         return errors.AppendOutcomeUnknownError(error.peer, error.code, error.detail)
