@@ -31,6 +31,7 @@ from typing import Any
 from gazette_py.broker.config import BrokerConfig
 from gazette_py.broker.daemons import pulse_daemon, refresh_daemon
 from gazette_py.broker.http import listen_http, new_app, serve_http
+from gazette_py.broker.membership import Membership
 from gazette_py.broker.peers import Peers
 from gazette_py.broker.persister import Persister
 from gazette_py.broker.replica import Replica, SpoolCounters
@@ -38,19 +39,14 @@ from gazette_py.broker.service import Service
 from gazette_py.broker.servicer import JournalServicer
 from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
+from gazette_py.broker.tasks import Tasks
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.cluster.allocate import run_allocator
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.cluster.session import Session
-from gazette_py.core.allocator.drain import why_needed
-from gazette_py.core.allocator.state import observe
 from gazette_py.core.flow_control import FlowControl
-from gazette_py.core.keyspace import Delta
 from gazette_py.errors import (
     ConfigError,
-    EtcdError,
-    EtcdLeaseLostError,
-    EtcdUnavailableError,
     ValidationError,
 )
 from gazette_py.etcd.base import Etcd
@@ -67,18 +63,6 @@ log = get_logger(__name__)
 
 STOP_GRACE_S = 10.0
 """How long replicas have to end before we leave, and then once more all calls under way."""
-
-LEAVE_TIMEOUT_S = 3.0
-"""How long etcd has to revoke our lease."""
-
-TELL_WAITING_S = 5.0
-"""Between lines of the log which say why we have not left yet."""
-
-AUDIT_S = 600.0
-"""Between comparisons of the mirror with etcd, within a fifth more or less."""
-
-REJOIN_RETRY_S = 0.5
-"""After etcd could not be reached to join anew."""
 
 _THREADS_MAX = 4
 """Threads which compress, decompress and hash."""
@@ -141,7 +125,7 @@ class _Process:
         self._mirror = Mirror(
             self._etcd, config.etcd.prefix, clock=clock, watch_delay_s=config.watch_delay_s
         )
-        self._session = Session(
+        session = Session(
             self._etcd, config.etcd.prefix, self._spec, ttl_s=config.etcd.lease_s, clock=clock
         )
         self._persister = Persister(
@@ -155,18 +139,17 @@ class _Process:
         )
         self._peers = Peers(config.zone, config.max_grpc_recv_size)
         stack.push_async_callback(self._peers.close)
-        self._service = self._new_service()
+        self._service = self._new_service(session.valid_until)
         self._mirror.add_observer(self._service.on_keyspace)
-        self._members: set[tuple[ProcessID, int]] = set()  # By ID and lease.
-        self._mirror.add_observer(self._on_keyspace)
-
-    def _on_keyspace(self, delta: Delta) -> None:
-        if not delta.members:
-            return
-        before = self._members
-        self._members = {(i, m.lease) for i, m in self._mirror.keyspace.members.items()}
-        if before - self._members:
-            self._persister.member_lost()
+        self._membership = Membership(
+            session,
+            self._mirror,
+            clock=clock,
+            metrics=self._metrics,
+            max_replication=config.max_replication,
+            count_local=lambda: len(self._service.local_replicas()),
+            on_member_lost=self._persister.member_lost,
+        )
 
     def _open_spools(self) -> SpoolDirectory:
         path = self._config.spool_dir
@@ -228,7 +211,7 @@ class _Process:
             clock=self._clock,
         )
 
-    def _new_service(self) -> Service:
+    def _new_service(self, valid_until: Callable[[], float]) -> Service:
         counters = SpoolCounters(
             on_commit=self._metrics.spool_committed,
             on_rollback=self._metrics.spool_rolled_back,
@@ -266,7 +249,7 @@ class _Process:
             clock=self._clock,
             max_replication=self._config.max_replication,
             metrics=self._metrics,
-            valid_until=self._session.valid_until,
+            valid_until=valid_until,
             new_replica=new_replica,
             start_replica=start_replica,
         )
@@ -277,17 +260,17 @@ class _Process:
         """Serve, drain, and end."""
         self._install_signals()
         await self._server.start()
-        tasks = _Tasks()
+        tasks = Tasks()
         try:
             for i, listener in enumerate(self._listeners):
                 app = self._app(is_public=i == 0 and self._config.debug_private)
                 tasks.start(serve_http(app, listener), "http")
             tasks.start(self._stores.run(), "stores")
-            await tasks.first(self._announce())
+            await tasks.first(self._membership.join())
             tasks.start(self._mirror.run(), "mirror")
             tasks.start(self._allocate(), "allocator")
-            tasks.start(self._stay_member(), "lease")
-            tasks.start(self._audit(), "audit")
+            tasks.start(self._membership.stay(), "lease")
+            tasks.start(self._membership.audit(), "audit")
             self._servicer.start(self._service, StoredFragments(self._spools, self._executor))
             self._is_ready = True
             log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)
@@ -296,10 +279,6 @@ class _Process:
             await tasks.first(self._drain())
         finally:
             await self._end(tasks)
-
-    async def _announce(self) -> None:
-        await self._session.__aenter__()
-        await self._mirror.load(self._session.revision)
 
     def _allocate(self) -> Coroutine[Any, Any, None]:
         return run_allocator(
@@ -311,49 +290,12 @@ class _Process:
             metrics=self._metrics,
         )
 
-    async def _audit(self) -> None:
-        while True:
-            await self._clock.sleep(AUDIT_S * self._clock.uniform(0.8, 1.2))
-            try:
-                self._metrics.audited(await self._mirror.audit())
-            except EtcdError as exc:
-                log.warning("audit_failed", err=str(exc))
-
-    async def _stay_member(self) -> None:
-        """Join anew each time our lease was lost, unless we are about to leave.
-
-        Raises:
-            EtcdError: We cannot join, and trying again would not help.
-        """
-        while True:
-            await self._session.wait_lost()
-            reason = (
-                f"the etcd lease of {self._spec.id} was lost: etcd was not reached for"
-                f" {self._config.etcd.lease_s} s (--etcd.lease)"
-            )
-            if self._signals:
-                raise EtcdLeaseLostError(reason)
-            log.error("lease_lost", err=reason)
-            self._metrics.lease_lost()
-            await self._rejoin()
-            log.warning("lease_granted_anew", broker=str(self._spec.id))
-
-    async def _rejoin(self) -> None:
-        while True:
-            try:
-                # The lease stays invalid until the replicas of the old one have been told (BP2).
-                await self._mirror.catch_up()
-                await self._session.rejoin()
-                return
-            except EtcdUnavailableError as exc:
-                log.warning("join_failed", err=str(exc))
-            await self._clock.sleep(REJOIN_RETRY_S)
-
     def _install_signals(self) -> None:
         loop = asyncio.get_running_loop()
 
         def count() -> None:
             self._signals += 1
+            self._membership.is_leaving = True
             self._signalled.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -366,54 +308,25 @@ class _Process:
         self._signalled.clear()
         log.info("broker_draining", broker=str(self._spec.id))
         self._is_draining = True
-        telling = asyncio.create_task(self._tell_waiting(), name="tell")
-        handed_off = asyncio.create_task(self._hand_off(), name="hand off")
+        handed_over = asyncio.create_task(self._membership.hand_over(), name="hand over")
         again = asyncio.create_task(self._signalled.wait(), name="signal")
         try:
             await asyncio.wait(
-                [handed_off, again],
+                [handed_over, again],
                 timeout=self._config.shutdown_timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
-            for task in (again, handed_off, telling):
+            for task in (again, handed_over):
                 task.cancel()
         error = None
-        if handed_off.done() and not handed_off.cancelled():
-            error = handed_off.exception()
+        if handed_over.done() and not handed_over.cancelled():
+            error = handed_over.exception()
         if left := len(self._service.local_replicas()):
-            why = str(error) if error is not None else self._why_needed()
+            why = str(error) if error is not None else self._membership.why_needed()
             log.warning("broker_leaves_with_assignments", count=left, why=why)
 
-    async def _tell_waiting(self) -> None:
-        while True:
-            await self._clock.sleep(TELL_WAITING_S)
-            log.warning("broker_still_needed", why=self._why_needed())
-
-    def _why_needed(self) -> str:
-        """Return why we have not left, though we were asked to."""
-        state = observe(self._mirror.keyspace, self._config.max_replication)
-        return why_needed(state, self._spec.id, len(self._service.local_replicas()))
-
-    async def _hand_off(self) -> None:
-        """Ask to be drained, and wait until we are, or until nobody is left to take over."""
-        keyspace, own_id = self._mirror.keyspace, self._spec.id
-        is_asked = False
-        while True:
-            revision = keyspace.header.revision
-            own = keyspace.members.get(own_id)
-            if own is None or own.broker.exiting:
-                # Only what follows our own mark counts: who joined before it is seen by now.
-                others = [m for i, m in keyspace.members.items() if i != own_id]
-                if all(member.broker.exiting for member in others):
-                    return
-                if not self._service.local_replicas():
-                    return
-            elif not is_asked:
-                is_asked = await self._session.set_exiting(own)
-            await self._mirror.wait_change(revision)
-
-    async def _end(self, tasks: "_Tasks") -> None:
+    async def _end(self, tasks: Tasks) -> None:
         """Leave the cluster, stop serving, and persist what we hold."""
         self._is_ready = False
         self._service.stopping.fire()
@@ -423,20 +336,12 @@ class _Process:
         # ends once our keys are gone, and both with the server at the latest.
         await asyncio.wait([stopping], timeout=STOP_GRACE_S)
         await tasks.stop("lease")  # Which might join anew.
-        await self._leave()
+        await self._membership.leave()
         await self._server.stop(STOP_GRACE_S)
         await stopping
         await tasks.stop("mirror", "allocator")
         await self._finish_persisting()
         await tasks.stop_all()
-
-    async def _leave(self) -> None:
-        try:
-            async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await self._session.revoke()
-        except (EtcdError, TimeoutError) as exc:
-            # Our keys go when the lease expires. What we hold is persisted all the same.
-            log.warning("lease_not_revoked", err=str(exc) or "etcd did not answer")
 
     async def _finish_persisting(self) -> None:
         finishing = asyncio.create_task(self._persister.finish(), name="persist the rest")
@@ -458,7 +363,7 @@ class _Process:
         def why_unready() -> str:
             if not self._is_ready:
                 return "not serving: starting or stopped"
-            if self._clock.monotonic() >= self._session.valid_until():
+            if not self._membership.has_lease():
                 return "the etcd lease has expired"
             return ""
 
@@ -467,49 +372,9 @@ class _Process:
             return next((r.story() for r in replicas if r.journal == journal), None)
 
         def why_waiting() -> str:
-            return self._why_needed() if self._is_draining else ""
+            return self._membership.why_needed() if self._is_draining else ""
 
         return new_app(self._metrics, why_unready, why_waiting, story, is_public=is_public)
-
-
-class _Tasks:
-    """Tasks of the process. None of them ends by itself, unless by an error which ends all."""
-
-    def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run work until it is stopped."""
-        # Not a TaskGroup: they are stopped one by one, in an order.
-        self._tasks.append(asyncio.create_task(work, name=name))
-
-    async def first(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work. The error of a task which fails meanwhile is raised instead."""
-        doing = asyncio.create_task(work, name="main")
-        try:
-            await asyncio.wait([doing, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in self._tasks:
-                if task.done():
-                    task.result()
-            await doing
-        finally:
-            doing.cancel()
-
-    async def stop(self, *names: str) -> None:
-        """Cancel tasks, and wait for them."""
-        stopped = [task for task in self._tasks if task.get_name() in names]
-        while running := [task for task in stopped if not task.done()]:
-            for task in running:
-                task.cancel()
-            # Again and again: gRPC may take a cancellation for an end of its call.
-            await asyncio.wait(running, timeout=1)
-        for task in stopped:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("task_failed", task=task.get_name(), err=str(error))
-
-    async def stop_all(self) -> None:
-        """Cancel all tasks, and wait for them."""
-        await self.stop(*{task.get_name() for task in self._tasks})
 
 
 def _raise_file_limit() -> None:

@@ -41,7 +41,7 @@ class Session:
         self.revision = 0  # At which the member key was created.
         self._etcd = etcd
         self._key = member_key(root, broker.id).encode()
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
         self._clock = clock
         self._lease = 0
         self._keeper: LeaseKeeper | None = None
@@ -60,8 +60,8 @@ class Session:
         return self
 
     async def _join(self) -> None:
-        self._lease = await self._etcd.grant_lease(self._ttl_s)
-        self._keeper = self._etcd.keep_alive(self._lease, self._ttl_s)
+        self._lease = await self._etcd.grant_lease(self.ttl_s)
+        self._keeper = self._etcd.keep_alive(self._lease, self.ttl_s)
         try:
             await self._announce()
         except BaseException:
@@ -101,12 +101,12 @@ class Session:
                 self.revision = created.header.revision
                 return
             log.warning("member_key_exists", member=str(self.broker.id))
-            if self._clock.monotonic() - began >= max(ANNOUNCE_S_MIN, ANNOUNCE_TERMS * self._ttl_s):
+            if self._clock.monotonic() - began >= max(ANNOUNCE_S_MIN, ANNOUNCE_TERMS * self.ttl_s):
                 raise EtcdError(
                     f"a broker {self.broker.id} is in the cluster, and stays: give this one another"
                     " --broker.id, or end that one"
                 )
-            await self._clock.sleep(min(ANNOUNCE_RETRY_S_MAX, self._ttl_s / 2))
+            await self._clock.sleep(min(ANNOUNCE_RETRY_S_MAX, self.ttl_s / 2))
 
     async def set_exiting(self, member: Member) -> bool:
         """Ask to be drained. Return False if the key has changed since `member` was read."""

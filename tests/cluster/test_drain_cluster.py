@@ -59,7 +59,7 @@ async def test_a_broker_which_is_needed_says_why(tmp_path: Path) -> None:
         log = cluster.config.data_dir / "logs" / f"{broker.id}.log"
 
         async def is_logged() -> bool:
-            return f'broker_still_needed component=gazette_py.broker.server why="{why}' in (
+            return f'broker_still_needed component=gazette_py.broker.membership why="{why}' in (
                 log.read_text()
             )
 
