@@ -16,6 +16,7 @@ import grpc.aio
 from keyspaces import ROOT, spec
 
 from gazette_py.broker.append_run import AppendRun, NoContent, pulse_request
+from gazette_py.broker.calls import Calls
 from gazette_py.broker.peers import Peers
 from gazette_py.broker.persister import Persister
 from gazette_py.broker.replica import Replica, SpoolCounters
@@ -124,7 +125,8 @@ class Broker:
         )
         self.mirror.add_observer(self.service.on_keyspace)
         server = new_server(recv_bytes_max=4 << 20)
-        servicer = JournalServicer(metrics)
+        calls = Calls(metrics)
+        servicer = JournalServicer(calls, StoredFragments(self.spools, executor))
         add_service(server, protocol_pb2_grpc.add_JournalServicer_to_server, servicer)
         self.endpoint = f"http://127.0.0.1:{listen(server, '127.0.0.1:0')}"
         await server.start()
@@ -133,7 +135,7 @@ class Broker:
         await self.mirror.load((await etcd.txn([], [])).header.revision)
         running = asyncio.create_task(self.mirror.run())
         stack.push_async_callback(_cancelled, running)
-        servicer.start(self.service, StoredFragments(self.spools, executor))
+        calls.start(self.service)
         channel = dial(self.endpoint)
         stack.push_async_callback(channel.close)
         self.stub = protocol_pb2_grpc.JournalStub(channel)

@@ -12,17 +12,19 @@ from typing import Any
 import grpc.aio
 from keyspaces import ROOT, process, spec
 
+from gazette_py.broker.calls import Calls
 from gazette_py.broker.peers import Peers
 from gazette_py.broker.persister import Persister
 from gazette_py.broker.replica import Replica, SpoolCounters
 from gazette_py.broker.service import Service
-from gazette_py.broker.servicer import JournalServicer
+from gazette_py.broker.servicer import InspectionServicer, JournalServicer
 from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.clock import SYSTEM
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.core.flow_control import FlowControl
 from gazette_py.etcd.base import Delete, Put
+from gazette_py.pb.inspection_pb2_grpc import add_InspectionServicer_to_server
 from gazette_py.pb.protocol_pb2_grpc import JournalStub, add_JournalServicer_to_server
 from gazette_py.protocol import convert
 from gazette_py.protocol.fragment import Fragment
@@ -149,13 +151,15 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
         new_replica=new_replica,
         start_replica=lambda service, replica: None,
     )
-    servicer = JournalServicer(metrics)
+    calls = Calls(metrics)
+    servicer = JournalServicer(calls, StoredFragments(spools, executor))
     server = new_server(recv_bytes_max=4 << 20)
     add_service(server, add_JournalServicer_to_server, servicer)
+    add_service(server, add_InspectionServicer_to_server, InspectionServicer(calls))
     port = listen(server, "127.0.0.1:0")
     await server.start()
     mirror.add_observer(service.on_keyspace)
-    servicer.start(service, StoredFragments(spools, executor))
+    calls.start(service)
     following = asyncio.create_task(mirror.run())
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -65,9 +65,11 @@ async def refresh_daemon(service: Service, replica: Replica) -> None:
             names = service.keyspace.items
             entries = await list_fragments(replica.journal, stores, names.__contains__)
             replica.replace_remote(entries)
-            _tell_conflicts(service, replica, conflicting(entries))
+            _tell_conflicts(service, replica, tuple(conflicting(entries)))
+            replica.listing_error = ""
             failures = 0
         except GazetteError as exc:
+            replica.listing_error = str(exc)
             log.warning("fragment_refresh_failed", journal=replica.journal, err=str(exc))
             if not replica.index.is_refreshed:
                 interval_s = REFRESH_RETRY_S[min(failures, len(REFRESH_RETRY_S) - 1)]
@@ -81,11 +83,11 @@ async def refresh_daemon(service: Service, replica: Replica) -> None:
 
 
 def _tell_conflicts(
-    service: Service, replica: Replica, conflicts: list[tuple[Fragment, ...]]
+    service: Service, replica: Replica, conflicts: tuple[tuple[Fragment, ...], ...]
 ) -> None:
-    if len(conflicts) == replica.conflicts:
+    if conflicts == replica.conflicts:
         return
-    replica.conflicts = len(conflicts)
+    replica.conflicts = conflicts
     service.metrics.conflicting(replica.journal, len(conflicts))
     for fragments in conflicts:
         log.error(

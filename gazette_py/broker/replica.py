@@ -81,7 +81,9 @@ class Replica:
         self.ending = Signal()  # Tokens are wanted back, to end the replica.
         self.ended = Signal()
         self.is_disowned = False  # The lease by which it was ours is gone.
-        self.conflicts = 0  # Extents of which the stores have more than one content.
+        # Of the last listing of the stores: fragments of one extent, and how it failed.
+        self.conflicts: tuple[tuple[Fragment, ...], ...] = ()
+        self.listing_error = ""
         self.remains: Spool | None = None  # Empty, where our content ends; set as we end.
         self.refresh_wanted = Signal()
         self.pulse_wanted = Signal()

@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
+from gazette_py.broker.calls import Calls
 from gazette_py.broker.config import BrokerConfig
 from gazette_py.broker.daemons import pulse_daemon, refresh_daemon
 from gazette_py.broker.http import listen_http, new_app, serve_http
@@ -36,7 +37,7 @@ from gazette_py.broker.peers import Peers
 from gazette_py.broker.persister import Persister
 from gazette_py.broker.replica import Replica, SpoolCounters
 from gazette_py.broker.service import Service
-from gazette_py.broker.servicer import JournalServicer
+from gazette_py.broker.servicer import InspectionServicer, JournalServicer
 from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.broker.tasks import Tasks
@@ -51,7 +52,7 @@ from gazette_py.errors import (
 )
 from gazette_py.etcd.base import Etcd
 from gazette_py.etcd.client import connect
-from gazette_py.pb import protocol_pb2_grpc
+from gazette_py.pb import inspection_pb2_grpc, protocol_pb2_grpc
 from gazette_py.protocol.keys import validate_root
 from gazette_py.protocol.route import BrokerSpec, ProcessID, validate_broker_spec
 from gazette_py.rpc.server import add_service, listen, new_server
@@ -108,8 +109,14 @@ class _Process:
         self._executor = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="spool")
         stack.callback(self._executor.shutdown, wait=False, cancel_futures=True)
         self._server = new_server(recv_bytes_max=config.max_grpc_recv_size)
-        self._servicer = JournalServicer(self._metrics)
-        add_service(self._server, protocol_pb2_grpc.add_JournalServicer_to_server, self._servicer)
+        self._calls = Calls(self._metrics)
+        journals = JournalServicer(self._calls, StoredFragments(self._spools, self._executor))
+        add_service(self._server, protocol_pb2_grpc.add_JournalServicer_to_server, journals)
+        add_service(
+            self._server,
+            inspection_pb2_grpc.add_InspectionServicer_to_server,
+            InspectionServicer(self._calls),
+        )
         self._spec = self._listen()
         self._listeners = self._listen_http()
         self._stores = StoreRegistry(
@@ -271,7 +278,7 @@ class _Process:
             tasks.start(self._allocate(), "allocator")
             tasks.start(self._membership.stay(), "lease")
             tasks.start(self._membership.audit(), "audit")
-            self._servicer.start(self._service, StoredFragments(self._spools, self._executor))
+            self._calls.start(self._service)
             self._is_ready = True
             log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)
             if on_ready is not None:

@@ -19,6 +19,7 @@ from gazette_py.cli.errors import CommandError, ExitCode, Failure, TerminatedErr
 # Name: module of gazette_py.cli.commands, and its line in the list of commands.
 _COMMANDS = {
     "list": ("list", "Journals, their status and who serves them."),
+    "describe": ("describe", "All that is known of journals, and what is wrong."),
     "apply": ("apply", "Create, update and delete journals as YAML files say."),
     "delete": ("delete", "Delete journals."),
     "append": ("append", "Append a file or standard input."),

@@ -10,6 +10,7 @@ Every error is a `gazette_py.errors.GazetteError`.
 
 from gazette_py.client.append import AppendResult, Content
 from gazette_py.client.client import Change, Client, ListedFragment, connect
+from gazette_py.client.inspection import Inspected, InspectedReplica
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Reader
 
@@ -18,6 +19,8 @@ __all__ = [
     "Change",
     "Client",
     "Content",
+    "Inspected",
+    "InspectedReplica",
     "ListResult",
     "ListedFragment",
     "ListedJournal",

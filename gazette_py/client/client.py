@@ -13,11 +13,12 @@ from typing import Self, TypeVar
 import grpc
 
 from gazette_py import errors
-from gazette_py.client import listing, outcomes
+from gazette_py.client import inspection, listing, outcomes
 from gazette_py.client.append import Appender, AppendResult, Content
 from gazette_py.client.backoff import backoff_s
 from gazette_py.client.dispatch import Connection, Dispatcher, RouteCache
-from gazette_py.client.listing import ListResult
+from gazette_py.client.inspection import Inspected
+from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Reader
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.pb import protocol_pb2 as pb
@@ -264,6 +265,16 @@ class Client:
         Changes of routes alone are not told. It never ends; broken streams are taken up again.
         """
         return listing.watch(self._dispatcher, self._clock, selector, timeout_s=self._timeout_s)
+
+    async def inspect(self, journal: ListedJournal) -> tuple[Inspected, ...]:
+        """Return what each broker of the journal knows of it, for people who look for trouble.
+
+        It is not repeated: a broker which cannot be reached is part of the answer.
+
+        Raises:
+            JournalNotFoundError: It was deleted meanwhile.
+        """
+        return await inspection.inspect(self._dispatcher, journal, timeout_s=self._timeout_s)
 
     async def apply(self, changes: Iterable[Change]) -> int:
         """Make all changes, or none, and return the revision at which they were made.

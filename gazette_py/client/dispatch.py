@@ -237,7 +237,21 @@ class Dispatcher:
         self, journal: str = "", *, needs_primary: bool = False
     ) -> AsyncIterator[Connection]:
         """Lend the connection for one call about `journal`; the service address without one."""
-        connection = self._choose(journal, needs_primary=needs_primary)
+        async with self._lend(self._choose(journal, needs_primary=needs_primary)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def borrow_at(self, endpoint: str) -> AsyncIterator[Connection]:
+        """Lend the connection to one broker, at its own endpoint; "": the service address.
+
+        Raises:
+            ConfigError: It is none that we can dial.
+        """
+        async with self._lend(self._pooled(endpoint) if endpoint else self._service()) as lent:
+            yield lent
+
+    @asynccontextmanager
+    async def _lend(self, connection: Connection) -> AsyncIterator[Connection]:
         connection.users += 1
         try:
             await self._sweep()
@@ -281,6 +295,9 @@ class Dispatcher:
         )
         if endpoint is None or (endpoint in self._pool and self._is_avoided(self._pool[endpoint])):
             return self._service()
+        return self._pooled(endpoint)
+
+    def _pooled(self, endpoint: str) -> Connection:
         if endpoint not in self._pool:
             self._pool[endpoint] = self._connect(endpoint)
         return self._pool[endpoint]

@@ -142,6 +142,13 @@ class FragmentIndex:
         mod_time = self._all[len(self._all) - 1].fragment.mod_time if len(self._all) else 0
         return Summary(self._all.begin, self._all.end, mod_time)
 
+    def unpersisted(self) -> int:
+        """Return how many bytes are in no store, as far as the last listing tells."""
+        return sum(entry.fragment.length for entry in self._local)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
     def list_page(
         self, begin_mod_time: int, end_mod_time: int, token: int, limit: int
     ) -> tuple[list[IndexEntry], int]:

@@ -13,7 +13,7 @@ from gazette_py.cli.journalctl import cli
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
-ORDER = ("apply", "append", "list", "head", "fragments", "read", "delete")
+ORDER = ("apply", "append", "list", "describe", "head", "fragments", "read", "delete")
 """What later commands need is made by earlier ones."""
 
 SPECS = """\

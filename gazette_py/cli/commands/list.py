@@ -7,6 +7,7 @@ import click
 from gazette_py.cli import wire
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import for_each
+from gazette_py.cli.journal_items import journal_item
 from gazette_py.cli.options import (
     Broker,
     Selection,
@@ -19,12 +20,9 @@ from gazette_py.cli.options import (
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output, print_json_line, print_rows
 from gazette_py.cli.tree import Entry, tree_of
-from gazette_py.cli.tree_fields import spec_fields
-from gazette_py.protocol.enums import SuspendLevel
 
 if TYPE_CHECKING:
-    from gazette_py.client.listing import ListedJournal, ListResult
-    from gazette_py.protocol.route import Route
+    from gazette_py.client.listing import ListResult
 
 
 @click.command(
@@ -74,7 +72,7 @@ def command(
         entries = [Entry(spec=j.spec, revision=j.mod_revision) for j in result.journals]
         click.echo(write_tree(tree_of(entries)), nl=False)
     else:
-        items = [_item(journal) for journal in result.journals]
+        items = [journal_item(journal) for journal in result.journals]
         if heads:
             items = [item | {"head": offsets.get(item["name"])} for item in items]
         columns = _columns(labels, with_heads=heads)
@@ -109,7 +107,7 @@ async def _watch(
     widths: list[int] = []
     async with broker.connect() as client:
         async for snapshot in client.watch(selection.label_selector()):
-            now = {journal.spec.name: _item(journal) for journal in snapshot.journals}
+            now = {journal.spec.name: journal_item(journal) for journal in snapshot.journals}
             changed = _events(before, now)
             if is_json:
                 for item in changed:
@@ -129,43 +127,6 @@ def _events(
         elif before.get(name) != now[name]:
             events.append({"event": "changed" if name in before else "added", **now[name]})
     return events
-
-
-def _item(journal: "ListedJournal") -> dict[str, Any]:
-    spec, route = journal.spec, journal.route
-    desired = spec.desired_replication(spec.replication)
-    return {
-        "name": spec.name,
-        "spec": spec_fields(spec),
-        "mod_revision": journal.mod_revision,
-        "create_revision": journal.create_revision,
-        "route": {
-            "primary": str(route.primary_id) if route.primary_id else None,
-            "members": _members(route),
-        },
-        "suspended": spec.suspend.level.name,
-        "brokers_desired": desired,
-        "brokers_actual": len(route.members),
-        "status": _status(spec.suspend.level, route, desired),
-    }
-
-
-def _members(route: "Route") -> list[dict[str, str]]:
-    endpoints = route.endpoints or ("",) * len(route.members)
-    return [
-        {"zone": member.zone, "suffix": member.suffix, "endpoint": endpoint}
-        for member, endpoint in zip(route.members, endpoints, strict=True)
-    ]
-
-
-def _status(level: SuspendLevel, route: "Route", desired: int) -> str:
-    if level is SuspendLevel.FULL:
-        return "suspended:full"
-    if route.primary < 0:
-        return "no-primary"
-    if len(route.members) < desired:
-        return "under-replicated"
-    return "suspended:partial" if level is SuspendLevel.PARTIAL else "ok"
 
 
 _EVENT = Column("EVENT", lambda item: item["event"])

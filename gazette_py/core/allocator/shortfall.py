@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gazette_py.core.allocator.state import AllocState
+from gazette_py.core.keyspace import Item, KeySpace
 from gazette_py.protocol.route import ProcessID
 
 Limit = Literal["members", "limits", "zones"]
@@ -32,32 +33,63 @@ def shortfalls(
     """
     found: dict[Limit, list[tuple[str, int]]] = {}
     for item, wanted in state.items:
-        holders = desired.get(item.name, frozenset())
-        limit: Limit | None = None
-        if len(holders) < wanted:
-            limit = "members" if wanted > len(state.members) else "limits"
-        elif wanted > 1 and len({member.zone for member in holders}) == 1:
-            limit = "zones"
+        limit = _limit(state, wanted, desired.get(item.name, frozenset()))
         if limit is not None:
             found.setdefault(limit, []).append((item.name, wanted))
-    zones = len({member.zone for member in state.members})
-    words: dict[Limit, str] = {
-        "members": f"there are {len(state.members)} brokers",
-        "limits": (
-            f"{len(state.members)} brokers have room for {state.capacity} of {state.slots}"
-            " assignments (--broker.limit)"
-        ),
-        "zones": (
-            "there is one zone (--broker.zone)"
-            if zones == 1
-            else f"none of the {zones - 1} other zones has room (--broker.limit)"
-        ),
-    }
     return {
-        limit: Shortfall(
-            limit,
-            tuple(name for name, _ in short),
-            f"journal {short[0][0]} wants {short[0][1]} replicas, and {words[limit]}",
-        )
+        limit: Shortfall(limit, tuple(name for name, _ in short), _why(state, limit, *short[0]))
         for limit, short in found.items()
     }
+
+
+def shortfall_now(
+    state: AllocState, keyspace: KeySpace, item: Item, wanted: int
+) -> tuple[Limit | None, str]:
+    """Return which limit keeps a journal from what it asks for, as it is assigned now, and why.
+
+    Both are empty if nothing is short. Without a limit the words say what is under way: some broker
+    has room for what is missing. Other than `shortfalls`, it solves nothing.
+    """
+    assigned = {assignment.member for assignment in keyspace.assignments_of(item.name)}
+    holders = assigned & state.members.keys()
+    limit = _limit(state, wanted, holders)
+    if limit is None:
+        return None, ""
+    avoided = {member.zone for member in holders} if limit == "zones" else set()
+    roomy = [
+        member
+        for member, share in state.shares.items()
+        if member not in holders
+        and member.zone not in avoided
+        and len(keyspace.assignments_by_member(member)) < share.effective
+    ]
+    if limit == "members" or not roomy:
+        return limit, _why(state, limit, item.name, wanted)
+    leader = state.leader.broker.id if state.leader is not None else "nobody"
+    return None, (
+        f"journal {item.name} has {len(holders)} of {wanted} replicas, and {roomy[0]} has room:"
+        f" {leader}, which leads the allocator, has not assigned it yet"
+    )
+
+
+def _limit(state: AllocState, wanted: int, holders: AbstractSet[ProcessID]) -> Limit | None:
+    if len(holders) < wanted:
+        return "members" if wanted > len(state.members) else "limits"
+    if wanted > 1 and len({member.zone for member in holders}) == 1:
+        return "zones"
+    return None
+
+
+def _why(state: AllocState, limit: Limit, journal: str, wanted: int) -> str:
+    if limit == "members":
+        words = f"there are {len(state.members)} brokers"
+    elif limit == "limits":
+        words = (
+            f"{len(state.members)} brokers have room for {state.capacity} of {state.slots}"
+            " assignments (--broker.limit)"
+        )
+    elif others := len({member.zone for member in state.members}) - 1:
+        words = f"none of the {others} other zones has room (--broker.limit)"
+    else:
+        words = "there is one zone (--broker.zone)"
+    return f"journal {journal} wants {wanted} replicas, and {words}"

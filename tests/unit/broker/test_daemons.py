@@ -108,6 +108,8 @@ async def test_conflicting_fragments_of_a_store_are_told(
         return next((line.split()[1] for line in lines if line.startswith(name)), "")
 
     await until(lambda: extents() == "1.0", "told")
+    assert replica.conflicts == (tuple(entry.fragment for entry in listed),)
     del listed[0]
     replica.ask_refresh()
     await until(lambda: extents() == "0.0", "mended")
+    assert replica.conflicts == ()

@@ -27,7 +27,7 @@ FILES = {
 # Arguments, exit code, and parts of what is said.
 CALLS = [
     ("lst", "no command lst: did you mean list?", "--help"),
-    ("frobnicate", "no command frobnicate: there are list, apply", "--help"),
+    ("frobnicate", "no command frobnicate: there are list, describe", "--help"),
     ("list --frob", "--frob", "See `journalctl list --help`."),
     ("list -o nope", "'nope' is not one of 'table'", "--help"),
     ("list -w -o yaml", "error: --watch (INVALID): not with -o yaml", "hint: Use -o table"),

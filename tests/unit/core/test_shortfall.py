@@ -1,9 +1,11 @@
 """Which limit keeps journals from what they ask for."""
 
+from dataclasses import dataclass
+
 import pytest
 from keyspaces import Maker
 
-from gazette_py.core.allocator.shortfall import Shortfall, shortfalls
+from gazette_py.core.allocator.shortfall import Shortfall, shortfall_now, shortfalls
 from gazette_py.core.allocator.solve import current_holders, solve
 from gazette_py.core.allocator.state import observe
 
@@ -76,4 +78,115 @@ def test_other_zones_may_be_there_and_full() -> None:
     short = found(members, {"aa/one": 2, "aa/two": 2})
     assert short["zones"][1].endswith(
         "wants 2 replicas, and none of the 1 other zones has room (--broker.limit)"
+    )
+
+
+@dataclass
+class Case:
+    """A journal as it is assigned now, and what is told of it."""
+
+    name: str
+    members: dict[str, int]
+    wanted: int
+    holders: tuple[str, ...]
+    limit: str | None
+    reason: str
+    others: tuple[tuple[str, ...], ...] = ()  # Holders of other journals.
+
+
+NOW = [
+    Case(
+        "all is well", {"a/broker-1": 9, "b/broker-1": 9}, 2, ("a/broker-1", "b/broker-1"), None, ""
+    ),
+    Case("suspended", {"a/broker-1": 9}, 0, (), None, ""),
+    Case(
+        "fewer brokers than replicas",
+        {"a/broker-1": 9, "b/broker-1": 9},
+        3,
+        ("a/broker-1", "b/broker-1"),
+        "members",
+        "wants 3 replicas, and there are 2 brokers",
+    ),
+    Case(
+        "who could take it is full",
+        {"a/broker-1": 9, "b/broker-1": 1},
+        2,
+        ("a/broker-1",),
+        "limits",
+        "wants 2 replicas, and 2 brokers have room for 10 of 3 assignments (--broker.limit)",
+        others=(("b/broker-1",),),
+    ),
+    Case(
+        "nobody has come round to it",
+        {"a/broker-1": 9, "b/broker-1": 9},
+        2,
+        ("a/broker-1",),
+        None,
+        "and b/broker-1 has room: a/broker-1, which leads the allocator, has not assigned it yet",
+    ),
+    Case(
+        "there is but one zone",
+        {"a/broker-1": 9, "a/broker-2": 9},
+        2,
+        ("a/broker-1", "a/broker-2"),
+        "zones",
+        "wants 2 replicas, and there is one zone (--broker.zone)",
+    ),
+    Case(
+        "the other zone is full",
+        {"a/broker-1": 9, "a/broker-2": 9, "b/broker-1": 1},
+        2,
+        ("a/broker-1", "a/broker-2"),
+        "zones",
+        "wants 2 replicas, and none of the 1 other zones has room (--broker.limit)",
+        others=(("b/broker-1",),),
+    ),
+    Case(
+        "the other zone has just come",
+        {"a/broker-1": 9, "a/broker-2": 9, "b/broker-1": 9},
+        2,
+        ("a/broker-1", "a/broker-2"),
+        None,
+        "has 2 of 2 replicas, and b/broker-1 has room",
+    ),
+    Case(
+        "a holder which has left does not count",
+        {"a/broker-1": 9, "b/broker-1": 9},
+        3,
+        ("a/broker-1", "b/broker-1", "c/broker-1"),
+        "members",
+        "wants 3 replicas, and there are 2 brokers",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", NOW, ids=lambda case: case.name)
+def test_what_a_journal_lacks_as_it_is_assigned_now(case: Case) -> None:
+    maker = Maker()
+    for member, limit in case.members.items():
+        maker.member(member, limit)
+    maker.item("aa/journal", max(1, case.wanted))
+    for slot, holder in enumerate(case.holders):
+        maker.assign("aa/journal", holder, slot)
+    for number, holders in enumerate(case.others):
+        maker.item(f"other/{number}", len(holders))
+        for slot, holder in enumerate(holders):
+            maker.assign(f"other/{number}", holder, slot)
+    keyspace = maker.keyspace()
+    item = keyspace.items["aa/journal"]
+    limit, reason = shortfall_now(observe(keyspace, 9), keyspace, item, case.wanted)
+    assert limit == case.limit
+    assert case.reason in reason
+    assert reason.startswith("journal aa/journal ") == bool(case.reason)
+
+
+def test_without_brokers_there_are_too_few() -> None:
+    maker = Maker()
+    maker.item("aa/journal", 1)
+    keyspace = maker.keyspace()
+    item = keyspace.items["aa/journal"]
+    limit, reason = shortfall_now(observe(keyspace, 9), keyspace, item, 1)
+    assert (limit, reason) == (
+        "members",
+        "journal aa/journal wants 1 replicas, and there are 0 brokers",
     )

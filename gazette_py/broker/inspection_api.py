@@ -1,0 +1,51 @@
+"""InspectJournal: what this broker knows of a journal, for its operator.
+
+It is asked broker by broker: each has its own replica, and has listed the stores by itself.
+"""
+
+from gazette_py.broker.replica import Replica
+from gazette_py.broker.service import Service
+from gazette_py.core.allocator.shortfall import shortfall_now
+from gazette_py.core.allocator.state import observe
+from gazette_py.pb import inspection_pb2 as pb
+from gazette_py.pb.protocol_pb2 import JOURNAL_NOT_FOUND
+from gazette_py.protocol import convert
+
+
+def serve_inspect_journal(
+    service: Service, request: pb.InspectJournalRequest
+) -> pb.InspectJournalResponse:
+    """Tell what is known of the journal here."""
+    journal = request.journal
+    header = convert.header_to_pb(service.unrouted_header())
+    item = service.keyspace.item(journal)
+    if item is None:
+        return pb.InspectJournalResponse(status=JOURNAL_NOT_FOUND, header=header)
+    # As long as it takes to look at every journal: this is for people, who do not ask often.
+    state = observe(service.keyspace, service.max_replication)
+    wanted = item.spec.desired_replication(service.max_replication)
+    limit, reason = shortfall_now(state, service.keyspace, item, wanted)
+    replicas = (replica for replica, _ in service.local_replicas())
+    found = next((r for r in replicas if r.journal == journal), None)
+    return pb.InspectJournalResponse(
+        header=header,
+        limit=limit or "",
+        limit_reason=reason,
+        replica=None if found is None else _replica(found),
+    )
+
+
+def _replica(replica: Replica) -> pb.Replica:
+    extent = replica.index.summary()
+    return pb.Replica(
+        begin=extent.begin,
+        end=extent.end,
+        fragments=len(replica.index),
+        unpersisted_bytes=replica.index.unpersisted(),
+        is_listed=replica.index.is_refreshed,
+        listing_error=replica.listing_error,
+        conflicts=[
+            pb.Conflict(fragments=map(convert.fragment_to_pb, fragments))
+            for fragments in replica.conflicts
+        ],
+    )
