@@ -1,7 +1,8 @@
 """Joining the cluster, losing the lease, joining anew; and a mirror whose etcd comes and goes."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 from keyspaces import ROOT, process, spec
@@ -108,6 +109,18 @@ class AwayEtcd(MemoryEtcd):
         return await super().txn(compares, success, failure)
 
 
+@asynccontextmanager
+async def following(mirror: Mirror) -> AsyncIterator["asyncio.Task[None]"]:
+    """Have the mirror follow etcd, for as long as a test may take."""
+    running = asyncio.create_task(mirror.run())
+    try:
+        async with asyncio.timeout(5):
+            yield running
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
 async def put_item(etcd: Etcd, name: str) -> int:
     value = convert.journal_to_pb(spec(name)).SerializeToString()
     return (await etcd.txn([], [Put(keys.item_key(ROOT, name).encode(), value)])).header.revision
@@ -126,15 +139,10 @@ async def test_a_compacted_mirror_loads_anew_once_etcd_is_there(
         newest = await put_item(etcd, name)
     etcd.compact(newest)
     etcd.unanswered = 3
-    running = asyncio.create_task(mirror.run())
-    try:
-        async with asyncio.timeout(5):
-            while mirror.read_through < newest:
-                assert not running.done()
-                await asyncio.sleep(0.001)
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
+    async with following(mirror) as running:
+        while mirror.read_through < newest:
+            assert not running.done()
+            await asyncio.sleep(0.001)
     assert sorted(mirror.keyspace.items) == ["aa/one", "aa/three", "aa/two"]
     assert reloads == [True]
     assert etcd.unanswered == 0
@@ -144,15 +152,10 @@ async def test_to_catch_up_is_to_see_what_etcd_has_now() -> None:
     etcd = MemoryEtcd()
     mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
     await mirror.load(await put_item(etcd, "aa/one"))
-    running = asyncio.create_task(mirror.run())
-    try:
+    async with following(mirror):
         await put_item(etcd, "aa/two")
-        async with asyncio.timeout(5):
-            await mirror.catch_up()
+        await mirror.catch_up()
         assert mirror.keyspace.item("aa/two") is not None
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def test_an_audit_finds_what_differs_and_the_mirror_is_loaded_anew() -> None:
@@ -161,24 +164,19 @@ async def test_an_audit_finds_what_differs_and_the_mirror_is_loaded_anew() -> No
     await mirror.load(await put_item(etcd, "aa/one"))
     reloads: list[bool] = []
     mirror.add_observer(lambda delta: reloads.append(delta.is_reload))
-    running = asyncio.create_task(mirror.run())
-    try:
-        async with asyncio.timeout(5):
-            await put_item(etcd, "aa/two")
-            assert await mirror.audit() == 0
-            del mirror.keyspace.items["aa/one"]  # As a bug might.
-            assert await mirror.audit() == 1
-            while mirror.keyspace.item("aa/one") is None:
-                await asyncio.sleep(0)
-            assert await mirror.audit() == 0
-            # And it goes on to follow.
-            await put_item(etcd, "aa/three")
-            await mirror.catch_up()
+    async with following(mirror):
+        await put_item(etcd, "aa/two")
+        assert await mirror.audit() == 0
+        del mirror.keyspace.items["aa/one"]  # As a bug might.
+        assert await mirror.audit() == 1
+        while mirror.keyspace.item("aa/one") is None:
+            await asyncio.sleep(0)
+        assert await mirror.audit() == 0
+        # And it goes on to follow.
+        await put_item(etcd, "aa/three")
+        await mirror.catch_up()
         assert sorted(mirror.keyspace.items) == ["aa/one", "aa/three", "aa/two"]
         assert reloads.count(True) == 1
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def test_a_key_deleted_while_we_compare_is_no_difference() -> None:
@@ -186,7 +184,6 @@ async def test_a_key_deleted_while_we_compare_is_no_difference() -> None:
     mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
     await put_item(etcd, "aa/one")
     await mirror.load(await put_item(etcd, "aa/two"))
-    running = asyncio.create_task(mirror.run())
     listing = etcd.range_prefix
 
     async def range_then_delete(*args: object, **more: object) -> object:
@@ -196,9 +193,5 @@ async def test_a_key_deleted_while_we_compare_is_no_difference() -> None:
         return listed
 
     etcd.range_prefix = range_then_delete  # type: ignore[assignment,method-assign]  # For a moment.
-    try:
-        async with asyncio.timeout(5):
-            assert await mirror.audit() == 0
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
+    async with following(mirror):
+        assert await mirror.audit() == 0
