@@ -23,10 +23,12 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
+
+import grpc.aio
 
 from gazette_py.broker.calls import Calls
 from gazette_py.broker.config import BrokerConfig
@@ -56,6 +58,7 @@ from gazette_py.pb import inspection_pb2_grpc, protocol_pb2_grpc
 from gazette_py.protocol.keys import validate_root
 from gazette_py.protocol.route import BrokerSpec, ProcessID, validate_broker_spec
 from gazette_py.rpc.server import add_service, listen, new_server
+from gazette_py.stores.base import Store
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.log import get_logger
 from gazette_py.telemetry.metrics import Metrics
@@ -83,19 +86,45 @@ async def run_broker(
         ConfigError: It cannot run as configured.
         EtcdError: etcd cannot be reached as we start, or refuses us.
     """
+    _raise_file_limit()
     async with AsyncExitStack() as stack:
-        process = _Process(config, clock, stack)
-        await process.open()
-        await process.run(on_ready)
+        broker = Broker(config, clock, stack)
+        await broker.open()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, broker.stop)
+            stack.callback(loop.remove_signal_handler, number)
+        await broker.run(on_ready)
 
 
-class _Process:
-    """Parts of the process, in the order in which they are made. `stack` unmakes them."""
+class Broker:
+    """Parts of a broker, in the order in which they are made. `stack` unmakes them.
 
-    def __init__(self, config: BrokerConfig, clock: Clock, stack: AsyncExitStack) -> None:
+    Args:
+        config: What to run.
+        clock: Times everything.
+        stack: Exited after `run`.
+        etcd: Stands for the etcd of the configuration.
+        wrap_store: Puts another store before each one.
+        interceptors: Of all calls.
+    """
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        clock: Clock,
+        stack: AsyncExitStack,
+        *,
+        etcd: Etcd | None = None,
+        wrap_store: Callable[[Store], Store] | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
         self._config = config
         self._clock = clock
         self._stack = stack
+        self._given_etcd = etcd
+        self._wrap_store = wrap_store
+        self._interceptors = interceptors
         self._metrics = Metrics()
         self._is_ready = self._is_draining = False
         self._signals = 0
@@ -104,11 +133,12 @@ class _Process:
     async def open(self) -> None:
         """Make all parts, and bind the ports. Nothing is written to etcd yet."""
         config, clock, stack = self._config, self._clock, self._stack
-        _raise_file_limit()
         self._spools = self._open_spools()
         self._executor = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="spool")
         stack.callback(self._executor.shutdown, wait=False, cancel_futures=True)
-        self._server = new_server(recv_bytes_max=config.max_grpc_recv_size)
+        self._server = new_server(
+            recv_bytes_max=config.max_grpc_recv_size, interceptors=self._interceptors
+        )
         self._calls = Calls(self._metrics)
         journals = JournalServicer(self._calls, StoredFragments(self._spools, self._executor))
         add_service(self._server, protocol_pb2_grpc.add_JournalServicer_to_server, journals)
@@ -124,10 +154,11 @@ class _Process:
             file_root=config.file_root,
             file_only=config.file_only,
             file_mode=config.file_mode,
+            wrap=self._wrap_store,
             observer=self._metrics,
         )
         stack.push_async_callback(self._stores.close)
-        self._etcd = await self._connect()
+        self._etcd = self._given_etcd or await self._connect()
         stack.push_async_callback(self._etcd.close)
         self._mirror = Mirror(
             self._etcd, config.etcd.prefix, clock=clock, watch_delay_s=config.watch_delay_s
@@ -264,8 +295,7 @@ class _Process:
     # Running.
 
     async def run(self, on_ready: Callable[[str, int], None] | None) -> None:
-        """Serve, drain, and end."""
-        self._install_signals()
+        """Serve until `stop`, drain, and end."""
         await self._server.start()
         tasks = Tasks()
         try:
@@ -297,20 +327,14 @@ class _Process:
             metrics=self._metrics,
         )
 
-    def _install_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-
-        def count() -> None:
-            self._signals += 1
-            self._membership.is_leaving = True
-            self._signalled.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, count)
-            self._stack.callback(loop.remove_signal_handler, number)
+    def stop(self) -> None:
+        """Leave: hand journals over; told again, at once; told a third time, persist no more."""
+        self._signals += 1
+        self._membership.is_leaving = True
+        self._signalled.set()
 
     async def _drain(self) -> None:
-        """Wait for a signal; then hand our journals off, within the shutdown timeout."""
+        """Wait to be stopped; then hand our journals off, within the shutdown timeout."""
         await self._signalled.wait()
         self._signalled.clear()
         log.info("broker_draining", broker=str(self._spec.id))

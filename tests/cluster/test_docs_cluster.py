@@ -30,7 +30,12 @@ READY_TIMEOUT_S = 60.0
 PORTS = 16  # 8080 up to 8095.
 
 CLUSTER = DOCS / "how-to" / "run-a-local-cluster.md"
-ALONE = [DOCS / "tutorials" / "first-journal.md", CLUSTER, DOCS / "how-to" / "run-against-s3.md"]
+ALONE = [
+    DOCS / "tutorials" / "first-journal.md",
+    CLUSTER,
+    DOCS / "how-to" / "run-against-s3.md",
+    DOCS / "how-to" / "test-your-code.md",
+]
 SHARED = [
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",
