@@ -36,6 +36,7 @@ class BrokerConfig:
     max_replication: int = 9
     watch_delay_s: float = 0.03
     auto_suspend: bool = False
+    watermarks: bool = True
     shutdown_timeout_s: float = 540.0
     spool_dir: str = ""  # Empty: a temporary one.
     spool_max_bytes: int = 0  # 0: nine tenths of the free disk.

@@ -106,7 +106,7 @@ async def pulse_daemon(service: Service, replica: Replica, *, auto_suspend: bool
             suspend = AppendSuspend.IF_FLUSHED
         wanted = replica.pulse_wanted
         invalidated = replica.invalidated
-        if await _pulse(service, replica, suspend):
+        if await pulse(service, replica, suspend) is not None:
             if await wait_signal(PULSE_INTERVAL_S, replica.ended, wanted, invalidated):
                 stable_ticks = 0
             else:
@@ -118,24 +118,26 @@ async def pulse_daemon(service: Service, replica: Replica, *, auto_suspend: bool
             await wait_signal(PULSE_RETRY_S, replica.ended, invalidated)
 
 
-async def _pulse(service: Service, replica: Replica, suspend: AppendSuspend) -> bool:
-    """Run one pulse. Return whether there is nothing to make up for soon."""
+async def pulse(
+    service: Service, replica: Replica, suspend: AppendSuspend = AppendSuspend.NO_RESUME
+) -> AppendOutcome | None:
+    """Run one pulse. Return how it ended, None if by an error."""
     overdue = Signal()
     timer = asyncio.get_running_loop().call_later(PULSE_TIMEOUT_S, overdue.fire)
     run = AppendRun(service, pulse_request(replica.journal, suspend), overdue)
     try:
-        outcome: AppendOutcome = await run.run(NoContent())
+        outcome = await run.run(NoContent())
     except ClientGoneError:
         log.warning("pulse_overdue", journal=replica.journal, timeout_s=PULSE_TIMEOUT_S)
-        return False
+        return None
     except GazetteError as exc:
         if not replica.ended.is_fired:
             log.warning("pulse_failed", journal=replica.journal, err=str(exc))
-        return False
+        return None
     except Exception as exc:
         # Not even a bug may end the pulses: without them no move of the journal is ever finished.
         log.exception("pulse_bug", journal=replica.journal, err=repr(exc))
-        return False
+        return None
     finally:
         timer.cancel()
     if outcome.status not in _QUIET:
@@ -145,4 +147,4 @@ async def _pulse(service: Service, replica: Replica, suspend: AppendSuspend) -> 
             status=outcome.status.name,
             detail=outcome.detail,
         )
-    return True
+    return outcome

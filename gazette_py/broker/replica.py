@@ -81,6 +81,7 @@ class Replica:
         self.ending = Signal()  # Tokens are wanted back, to end the replica.
         self.ended = Signal()
         self.is_disowned = False  # The lease by which it was ours is gone.
+        self.rolled_at: int | None = None  # End of the last fragment we closed as primary.
         # Of the last listing of the stores: fragments of one extent, and how it failed.
         self.conflicts: tuple[tuple[Fragment, ...], ...] = ()
         self.listing_error = ""
@@ -162,6 +163,7 @@ class Replica:
         for deed in deeds:
             match deed:
                 case Completed(spool):
+                    self.rolled_at = spool.fragment.end
                     self._persister.persist_soon(spool, self.create_revision, is_primary=True)
                 case _:
                     self.index.spool_commit(deed.fragment, deed.file)

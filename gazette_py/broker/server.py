@@ -43,6 +43,7 @@ from gazette_py.broker.servicer import InspectionServicer, JournalServicer
 from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.broker.tasks import Tasks
+from gazette_py.broker.watermarks import WatermarkWriter
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.cluster.allocate import run_allocator
 from gazette_py.cluster.mirror import Mirror
@@ -308,6 +309,8 @@ class Broker:
             tasks.start(self._allocate(), "allocator")
             tasks.start(self._membership.stay(), "lease")
             tasks.start(self._membership.audit(), "audit")
+            if self._config.watermarks:
+                tasks.start(WatermarkWriter(self._service).run(), "watermarks")
             self._calls.start(self._service)
             self._is_ready = True
             log.info("broker_ready", broker=str(self._spec.id), endpoint=self._spec.endpoint)

@@ -154,6 +154,11 @@ BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
 )
 @_option("broker.auto-suspend", is_flag=True, help="Suspend journals which are idle for long.")
 @_option(
+    "broker.no-watermarks",
+    is_flag=True,
+    help="Do not tell in stores up to when journals with a flush interval are whole there.",
+)
+@_option(
     "broker.shutdown-timeout",
     callback=parsed_by(_seconds),
     default="540s",
@@ -234,6 +239,7 @@ def _config(values: Mapping[str, Any]) -> "BrokerConfig":
         max_replication=values["broker_max_replication"],
         watch_delay_s=values["broker_watch_delay"],
         auto_suspend=values["broker_auto_suspend"],
+        watermarks=not values["broker_no_watermarks"],
         shutdown_timeout_s=values["broker_shutdown_timeout"],
         spool_dir=values["broker_spool_dir"],
         spool_max_bytes=values["broker_spool_max_bytes"],

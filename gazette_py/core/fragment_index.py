@@ -142,6 +142,25 @@ class FragmentIndex:
         mod_time = self._all[len(self._all) - 1].fragment.mod_time if len(self._all) else 0
         return Summary(self._all.begin, self._all.end, mod_time)
 
+    def stored_through(self, floor: int, now: float) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Return the offset up to which all is in the stores, and what is missing below it.
+
+        Args:
+            floor: All below it is known to have been stored once.
+            now: Unix seconds. What is missing counts as gone where `query` would jump over it.
+        """
+        offset, missing = floor, []
+        for index in range(len(self._all)):
+            entry = self._all[index]
+            if entry.end <= offset:
+                continue
+            if entry.file is not None or (entry.begin > offset and not self._may_jump(index, now)):
+                break
+            if entry.begin > offset:
+                missing.append((offset, entry.begin))
+            offset = entry.end
+        return offset, tuple(missing)
+
     def unpersisted(self) -> int:
         """Return how many bytes are in no store, as far as the last listing tells."""
         return sum(entry.fragment.length for entry in self._local)

@@ -10,5 +10,6 @@ appends, in order, each byte once.
 
 from gazette_py.lake.cover import Gap, Slice, cover
 from gazette_py.lake.files import Lake
+from gazette_py.protocol.watermark import Watermark
 
-__all__ = ["Gap", "Lake", "Slice", "cover"]
+__all__ = ["Gap", "Lake", "Slice", "Watermark", "cover"]

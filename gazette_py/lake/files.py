@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -22,8 +23,10 @@ from gazette_py.lake.cover import Gap, Slice, cover
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.fragment import content_path
 from gazette_py.protocol.store_url import StoreURL
+from gazette_py.protocol.watermark import Watermark
 from gazette_py.stores.fragments import list_fragments, stored_path
 from gazette_py.stores.registry import StoreRegistry
+from gazette_py.stores.watermarks import read_watermark, watermark_times
 
 _DECODING_THREADS_MAX = 4
 
@@ -99,6 +102,29 @@ class Lake:
                 if skip < len(piece):
                     yield piece[skip:]
                 skip = max(0, skip - len(piece))
+
+    async def watermark(self, journal: str, at: datetime | None = None) -> Watermark | None:
+        """Return what says up to where the journal is whole in the store.
+
+        Args:
+            journal: Its name. Brokers write watermarks if it has a flush interval.
+            at: Everything which was appended before shall be there: the first watermark which says
+                so. None: the last one there is.
+
+        Returns:
+            None if there is none yet.
+
+        Raises:
+            ValueError: `at` has no time zone.
+            StoreError: The store does not answer.
+        """
+        if at is not None and at.tzinfo is None:
+            raise ValueError(f"{at} has no time zone")
+        store = self._registry.get(self._url).store
+        times = await watermark_times(store, journal)
+        if at is not None:
+            times = [time for time in times if time >= at.timestamp()][:1]
+        return await read_watermark(store, journal, times[-1]) if times else None
 
     async def path_for_others(self, part: Slice, directory: Path) -> str:
         """Return a path at which another program can read a slice, decompressing it by itself.

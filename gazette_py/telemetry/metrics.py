@@ -100,6 +100,12 @@ class Metrics:
             "gazette_py_keyspace_drifted_keys",
             "Keys in which our mirror differed from etcd; it was then loaded anew.",
         )
+        self._watermarks = self._counter(
+            "gazette_py_watermarks_written", "Completeness watermarks of journals written."
+        )
+        self._watermark_failures = self._counter(
+            "gazette_py_watermarks_failed", "Attempts at a watermark which failed."
+        )
         self._leases_lost = self._counter(
             "gazette_py_leases_lost", "Leases of ours which etcd let expire; we then join anew."
         )
@@ -151,6 +157,14 @@ class Metrics:
     def crossed_zones(self, operation: str, length: int) -> None:
         """Content went from zone to zone."""
         self._crossed.labels(operation).inc(length)
+
+    def watermark_written(self) -> None:
+        """A watermark of a journal was written."""
+        self._watermarks.inc()
+
+    def watermark_failed(self) -> None:
+        """An attempt to find out about one, or to write it, failed. It will be made again."""
+        self._watermark_failures.inc()
 
     def conflicting(self, journal: str, extents: int) -> None:
         """So many extents of a journal are in its stores with different content."""

@@ -172,3 +172,34 @@ def test_other_content_of_the_same_extent_is_a_conflict() -> None:
     ]
     assert conflicting(entries) == [tuple(e.fragment for e in entries[3:])]
     assert conflicting(entries[:4]) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "floor", "expected"),
+    [
+        ([], 0, (0, ())),
+        ([], 7, (7, ())),
+        ([remote(0, 10), remote(10, 20)], 0, (20, ())),
+        ([remote(0, 10), remote(8, 20)], 0, (20, ())),
+        # What others hold may still be on its way.
+        ([remote(5, 10)], 0, (0, ())),
+        ([remote(0, 10), remote(15, 20)], 0, (10, ())),
+        # But not for ever.
+        ([remote(5, 10, OLD)], 0, (10, ((0, 5),))),
+        ([remote(0, 10), remote(15, 20, OLD)], 0, (20, ((10, 15),))),
+        # Nor is what was whole once looked at again.
+        ([remote(5, 10), remote(10, 20)], 5, (20, ())),
+        ([remote(0, 10), remote(15, 20)], 15, (20, ())),
+        ([remote(0, 10)], 30, (30, ())),
+    ],
+)
+def test_how_far_all_is_stored(
+    entries: list[IndexEntry], floor: int, expected: tuple[int, tuple[tuple[int, int], ...]]
+) -> None:
+    assert index_of(*entries).stored_through(floor, NOW) == expected
+
+
+def test_local_content_is_not_stored() -> None:
+    assert index_of(remote(0, 10), locals_=((10, 20),)).stored_through(0, NOW) == (10, ())
+    assert index_of(locals_=((0, 20),)).stored_through(0, NOW) == (0, ())
+    assert index_of(locals_=((0, 20),)).stored_through(20, NOW) == (20, ())
