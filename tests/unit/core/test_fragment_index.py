@@ -203,3 +203,11 @@ def test_local_content_is_not_stored() -> None:
     assert index_of(remote(0, 10), locals_=((10, 20),)).stored_through(0, NOW) == (10, ())
     assert index_of(locals_=((0, 20),)).stored_through(0, NOW) == (0, ())
     assert index_of(locals_=((0, 20),)).stored_through(20, NOW) == (20, ())
+
+
+def test_what_is_in_no_store_is_counted() -> None:
+    index = index_of(remote(0, 10), locals_=((10, 20), (20, 25)))
+    assert index.unpersisted() == 15
+    assert len(index) == 3
+    index.replace_remote([remote(0, 10), remote(10, 20)])
+    assert index.unpersisted() == 5
