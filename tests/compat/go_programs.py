@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from acknowledged_load import Load
 from local_clusters import eventually, keyspace_of
 
 from gazette_py.client import connect
@@ -29,6 +30,60 @@ class GoBroker:
         ended = await self.process.stop(timeout_s)
         assert ended, f"{self.name} did not leave: {self.process.last_output()}"
         assert self.process.exit_code == 0, self.process.last_output()
+
+
+class GazctlLoad:
+    """A writer which runs `gazctl`, to the journals of a load, by each broker in turn.
+
+    It sends a record again if it must, also one which is there: it says when the record is.
+    """
+
+    def __init__(self, program: str, addresses: Sequence[str], load: Load) -> None:
+        self._program = program
+        self._addresses = addresses
+        self._load = load
+        self._is_stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._write(), name="gazctl")
+
+    async def stop(self) -> None:
+        assert self._task is not None
+        self._is_stopping = True
+        await self._task
+
+    async def wait_progress(self, appends: int, timeout_s: float) -> None:
+        """Wait until so many records more are there."""
+        before = self._count
+
+        async def check() -> bool:
+            return self._count >= before + appends
+
+        await eventually(check, "appending by gazctl", timeout_s)
+
+    @property
+    def _count(self) -> int:
+        return sum(map(len, self._load.done_by_others.values()))
+
+    async def _write(self) -> None:
+        serial = 0
+        while not self._is_stopping:
+            journal = self._load.journals[serial % len(self._load.journals)]
+            record = f"gazctl {serial}\n".encode()
+            address = self._addresses[serial % len(self._addresses)]
+            serial += 1
+            self._load.sent_by_others[journal].add(record)
+            command = [self._program, "journals", "append", f"--broker.address={address}"]
+            command += ["-l", f"name={journal}"]
+            try:
+                done = await asyncio.to_thread(
+                    subprocess.run, command, input=record, capture_output=True, timeout=5
+                )
+            except subprocess.TimeoutExpired:
+                continue
+            if done.returncode == 0:
+                self._load.done_by_others[journal].add(record)
 
 
 @asynccontextmanager
