@@ -14,7 +14,8 @@ Invariants:
 
 Units: offsets are journal byte offsets; revisions are etcd revisions.
 Source: gazette/core broker/append_fsm.go, states resolve .. validatePreconditions. We differ in
-bounding synchronisation rounds, and in letting go of the pipeline when the replica was rebuilt.
+bounding synchronisation rounds, in letting go of the pipeline when the replica was rebuilt, and in
+passing an append on to a primary which has yet to advertise its Route.
 """
 
 from dataclasses import dataclass
@@ -401,9 +402,14 @@ class AppendFSM:
         return self._on_advertised()
 
     def _on_advertised(self) -> Effect | Verdict:
-        """Hold the number of replicas against the desired one."""
+        """Hold the number of replicas against the desired one.
+
+        Only a proxy comes here before the Route is advertised. It must not wait then: the allocator
+        removes nobody until the primary has synchronised, which one of the reference tries once,
+        and then at the next append which reaches it, or after a minute.
+        """
         surplus = len(self._now.route.members) - self._now.replication
-        if surplus > 0:
+        if surplus > 0 and self._now.is_advertised:
             return AwaitChange(self._now.revision)
         if surplus < 0:
             return Refuse(Status.INSUFFICIENT_JOURNAL_BROKERS)

@@ -92,3 +92,6 @@ def test_content_follows_only_an_agreement_of_the_route_now_resolved(data: st.Da
         assert held == resolved.replica
     if isinstance(machine.pending, fsm.Proxy):
         assert held == 0
+        assert resolved is not None
+        surplus = len(resolved.route.members) > resolved.replication
+        assert not (surplus and resolved.is_advertised)
