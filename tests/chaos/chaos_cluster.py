@@ -53,10 +53,17 @@ class ChaosCluster:
     """Up inside of `async with`."""
 
     def __init__(
-        self, directory: Path, net: Network, *, lease_s: int = 2, flags: Sequence[str] = ()
+        self,
+        directory: Path,
+        net: Network,
+        *,
+        brokers: int = 0,
+        lease_s: int = 2,
+        flags: Sequence[str] = (),
     ) -> None:
+        """Prepare a cluster of `brokers`, as many as there are hosts if it is 0."""
         self.net = net
-        self.brokers = [Broker(n, net.address(n + 1)) for n in range(net.hosts - 1)]
+        self.brokers = [Broker(n, net.address(n + 1)) for n in range(brokers or net.hosts - 1)]
         self.etcd_address = net.address(0)
         self.etcd_url = f"http://{self.etcd_address}:2379"
         self.file_root = directory / "fragments"

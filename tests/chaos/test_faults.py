@@ -10,134 +10,24 @@ longest time in which some journal acknowledged nothing, and the errors which cl
 
 import asyncio
 import os
-import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from chaos_cluster import Broker, ChaosCluster, cluster
-from chaos_load import Load, Run, check_content, stored_runs
-from chaos_network import Network, available, network
+from chaos_cluster import Broker, cluster
+from chaos_load import stored_runs
+from chaos_network import Network
+from chaos_trial import JOURNALS, LEASE_S, Trial, trial
 from local_clusters import apply, eventually, spec
 
-from gazette_py.client import Client
 from gazette_py.lake import Lake
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
-JOURNALS = ("chaos/one", "chaos/two", "chaos/three", "chaos/four")
-WRITERS = 4
-SEED = int(os.environ.get("GAZETTE_CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
-LEASE_S = 2
 AWAY_S = float(os.environ.get("GAZETTE_CHAOS_AWAY_S", "20"))
 """How long etcd is away. It is 60 for the figures of the documentation."""
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[Network]:
-    if why := available():
-        pytest.skip(why)
-    with network(5) as made:
-        yield made
-
-
-@dataclass
-class Trial:
-    """A cluster under load, and what happened to it."""
-
-    name: str
-    cluster: ChaosCluster
-    client: Client
-    load: Load
-    began: float = 0.0
-    ended: float = 0.0
-
-    async def during(self, fault: Awaitable[None]) -> None:
-        """Let the fault happen under load, and the load go on before and after."""
-        await self.load.wait_progress(10, 60)
-        self.began = time.monotonic()
-        await fault
-        await self.load.wait_progress(10, 60)
-        self.ended = time.monotonic()
-        await self.cluster.wait_consistent(JOURNALS)
-        await self.load.wait_progress(10, 60)
-
-    @property
-    def pause_s(self) -> float:
-        """The longest time, of the fault and what followed, without an acknowledgement."""
-        return self.load.pause_s(self.began, self.ended)
-
-    def row(self) -> str:
-        times = [each.at for found in self.load.acknowledged.values() for each in found]
-        before = sum(at < self.began for at in times)
-        within = sum(self.began <= at < self.ended for at in times)
-        errors = ", ".join(f"{name} x{n}" for name, n in sorted(self.load.errors.items()))
-        counts = f"{before} | {within} | {len(times) - before - within}"
-        return f"| {self.name} | {counts} | {self.pause_s:.1f} s | {errors or 'none'} |"
-
-
-@asynccontextmanager
-async def trial(name: str, tmp_path: Path, net: Network) -> AsyncIterator[Trial]:
-    """Run a cluster under load; in the end, check everything, through brokers and without."""
-    print(f"\nseed {SEED}")
-    specs = [spec(journal, length=1 << 16) for journal in JOURNALS]
-    async with cluster(tmp_path / "chaos", net, lease_s=LEASE_S) as running:
-        async with running.connect() as client:
-            await apply(client, *specs)
-            await running.wait_consistent(JOURNALS)
-            for journal in JOURNALS:
-                await client.append(journal)
-            load = Load(client, JOURNALS, SEED)
-            load.start(WRITERS)
-            made = Trial(name, running, client, load)
-            try:
-                yield made
-            finally:
-                net.heal()
-                await load.stop()
-            print(made.row())
-            small = [replace(s, fragment=replace(s.fragment, length=1 << 10)) for s in specs]
-            await apply(client, *small)
-            for journal in JOURNALS:
-                await load.append(journal, b"the last one: " + bytes(range(33, 43)) * 200 + b"\n")
-            # Which closes the open fragment: it is longer than fragments are to be now.
-            heads = {j: (await client.append(j, timeout_s=60)).commit.end for j in JOURNALS}
-        async with Lake("file:///", file_root=str(running.file_root)) as lake:
-            runs = await wait_stored(lake, load, heads)
-            for journal, content in runs.items():
-                check_content(load, journal, content)
-        async with running.connect(cache_size=0) as client:
-            for journal, content in runs.items():
-                read = [
-                    (b, await client.read_all(journal, b, b + len(c), block=True))
-                    for b, c in content
-                ]
-                check_content(load, journal, read)
-
-
-async def wait_stored(lake: Lake, load: Load, heads: dict[str, int]) -> dict[str, list[Run]]:
-    """Wait until all which was acknowledged is in the store; return what is there."""
-    runs: dict[str, list[Run]] = {}
-
-    async def check() -> bool:
-        for journal, head in heads.items():
-            runs[journal] = await stored_runs(lake, journal)
-            spans = [(begin, begin + len(content)) for begin, content in runs[journal]]
-            if not spans or spans[-1][1] != head:
-                return False
-            if not all(
-                any(begin <= each.begin and each.end <= end for begin, end in spans)
-                for each in load.acknowledged[journal]
-            ):
-                return False
-        return True
-
-    await eventually(check, "stored", 60.0)
-    return runs
 
 
 async def primary(run: Trial) -> Broker:
