@@ -11,11 +11,13 @@ Invariants:
     A4  `StreamContent` follows only once the agreed Route is advertised in every assignment.
     A5  Content goes to the furthest offset known, of the replicas and of the index, or nowhere.
     A6  A pipeline is held only of the replica now resolved, and is released before proxying.
+    A7  With fewer replicas than desired the open fragment is closed, and thereby stored: whoever
+        has it may be the last, and no append comes to close it.
 
 Units: offsets are journal byte offsets; revisions are etcd revisions.
 Source: gazette/core broker/append_fsm.go, states resolve .. validatePreconditions. We differ in
-bounding synchronisation rounds, in letting go of the pipeline when the replica was rebuilt, and in
-passing an append on to a primary which has yet to advertise its Route.
+bounding synchronisation rounds, in letting go of the pipeline when the replica was rebuilt, in
+passing an append on to a primary which has yet to advertise its Route, and in A7.
 """
 
 from dataclasses import dataclass
@@ -412,6 +414,9 @@ class AppendFSM:
         if surplus > 0 and self._now.is_advertised:
             return AwaitChange(self._now.revision)
         if surplus < 0:
+            spool = self._spool
+            if self._now.is_here and spool is not None and spool.begin != spool.end:
+                return self._sync(spool.end, None)  # A7
             return Refuse(Status.INSUFFICIENT_JOURNAL_BROKERS)
         return AwaitReady() if self._now.is_here else Proxy()
 

@@ -14,6 +14,7 @@ says where it goes on.
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -62,6 +63,33 @@ async def test_all_replicas_but_one_are_killed_at_once(tmp_path: Path, net: Netw
             await start_again(run.cluster, killed)
 
         await run.during(fault())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_who_is_left_stores_what_it_holds(tmp_path: Path, net: Network, count: int) -> None:
+    """Without more appends, and without a broker who could take the place of those lost."""
+    async with (
+        cluster(tmp_path / "chaos", net, brokers=3, lease_s=LEASE_S) as running,
+        running.connect() as client,
+    ):
+        await apply(client, *specs_of(length=1 << 30))
+        await running.wait_consistent(JOURNALS)
+        heads = {j: (await client.append(j, b"content\n" * 100)).commit.end for j in JOURNALS}
+
+        async def is_stored() -> bool:
+            runs = {j: await stored_in(running, FILES, j) for j in JOURNALS}
+            return all(sum(len(c) for _, c in runs[j]) == head for j, head in heads.items())
+
+        killed = running.brokers[:count]
+        await kill_at_once(killed)
+        for broker in killed:
+            await running.wait_gone(broker)
+        gone = time.monotonic()
+        assert not await is_stored(), "nothing is at stake"
+        await eventually(is_stored, "stored")
+        took_s = time.monotonic() - gone
+        print(f"\n| SIGKILL of {count} of 3: all stored {took_s:.1f} s after their leases |")
+        assert took_s < 5.0
 
 
 @pytest.mark.parametrize("replication", [3, 2])
