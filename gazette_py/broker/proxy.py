@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import grpc
 import grpc.aio
 
 from gazette_py.broker.service import Service
@@ -34,8 +35,9 @@ async def proxied(peer: ProcessID) -> AsyncIterator[None]:
     """Pass a peer's code and message on as they are.
 
     A peer which leaves the cluster takes its channel along, and grpc.aio cancels whoever waits for
-    a call on it. Unless we were cancelled ourselves, that is an error of the peer: left as it is,
-    the client would never hear how its call has ended.
+    a call on it, or ends the call with CANCELLED. Unless we were cancelled ourselves, that is an
+    error of the peer: left as it is, the client would never hear how its call has ended, or take
+    it that it had cancelled the call itself.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -43,6 +45,8 @@ async def proxied(peer: ProcessID) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as exc:
+        if exc.code() is grpc.StatusCode.CANCELLED:
+            raise RpcUnavailableError(str(peer), "UNAVAILABLE", "has left the cluster") from exc
         raise translate(exc, str(peer)) from exc
     except asyncio.CancelledError:
         if task.cancelling() > cancelling:

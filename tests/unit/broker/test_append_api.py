@@ -164,3 +164,23 @@ class TestTheProxy:
             async with asyncio.timeout(DEADLINE_S / 2):
                 await call
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+    async def test_a_primary_which_ends_calls_as_it_stops_is_told_to_the_client(
+        self, cluster: Cluster
+    ) -> None:
+        """CANCELLED says that the client did not want its call any more, and it did."""
+        proxy, primary = await cluster.broker("a"), await cluster.peer("b")
+        await cluster.serve(primary)
+        await proxy.read_through()
+        call = await begin(proxy.stub, CONTENT, INTENT)
+        await call.done_writing()
+        context, answer = await primary.appends.get()
+        while await context.read() is not grpc.aio.EOF:
+            pass
+        with pytest.raises(grpc.aio.AbortError):
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async with asyncio.timeout(DEADLINE_S / 2):
+                await call
+        answer.cancel()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
