@@ -49,6 +49,7 @@ def validate_apply_request(request: pb.ApplyRequest) -> None:
         ValidationError: The path leads to the faulty field.
         DecodeError: A duration is out of range.
     """
+    changed: dict[str, int] = {}
     for i, change in enumerate(request.changes):
         path = f"Changes[{i}]"
         revision = change.expect_mod_revision
@@ -75,6 +76,14 @@ def validate_apply_request(request: pb.ApplyRequest) -> None:
                 )
         else:
             raise ValidationError(path, "neither Upsert nor Delete are set (expected exactly one)")
+        name = change.upsert.name or change.delete
+        if (first := changed.setdefault(name, i)) != i:
+            # etcd changes no key twice in a transaction, and does not say which it was.
+            raise ValidationError(
+                path,
+                f"Changes[{first}] is of {name}, too: all changes are made at once, so each journal"
+                " can have one; send them one after another",
+            )
 
 
 def validate_read_request(request: pb.ReadRequest) -> None:

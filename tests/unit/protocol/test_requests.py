@@ -154,6 +154,16 @@ BROKEN: list[tuple[Validate, Any, str]] = [
         apply_of(delete="a/journal;meta", expect_mod_revision=-1),
         "Changes[0].Delete: cannot have a metadata path segment",
     ),
+    (
+        requests.validate_apply_request,
+        pb.ApplyRequest(
+            changes=[
+                pb.ApplyRequest.Change(delete="a/journal", expect_mod_revision=3),
+                pb.ApplyRequest.Change(upsert=changed(SPEC, name="a/journal")),
+            ]
+        ),
+        "Changes[1]: Changes[0] is of a/journal, too",
+    ),
     (requests.validate_read_request, pb.ReadRequest(), "Journal: invalid length (0"),
     (requests.validate_read_request, changed(READ, header=BAD_HEADER), "Header.Etcd: invalid"),
     (requests.validate_read_request, changed(READ, offset=-2), "invalid Offset (-2"),
