@@ -20,18 +20,20 @@ from gazette_py.local.etcd_process import find_etcd
 from gazette_py.local.process import ChildProcess
 
 ROOT = "/gazette/chaos"
-ZONES = ("a", "b", "c")
+ZONES = "abca"
+"""Of the brokers, in their order."""
 START_TIMEOUT_S = 40.0
 
 
 class Broker:
     """A broker process on a host."""
 
-    def __init__(self, number: int, address: str) -> None:
+    def __init__(self, number: int, zone: str, address: str) -> None:
         self.host = number + 1
         self.id = f"broker-{number}"
-        self.zone = ZONES[number % len(ZONES)]
+        self.zone = zone
         self.address = address
+        self.environment: dict[str, str] = {}  # Beside that of the test.
         self.endpoint = f"http://{address}:8080"
         self.process: ChildProcess | None = None
 
@@ -57,13 +59,24 @@ class ChaosCluster:
         directory: Path,
         net: Network,
         *,
-        brokers: int = 0,
+        zones: str = ZONES,
+        later: int = 0,
         lease_s: int = 2,
         flags: Sequence[str] = (),
     ) -> None:
-        """Prepare a cluster of `brokers`, as many as there are hosts if it is 0."""
+        """Prepare a cluster.
+
+        Args:
+            directory: Of everything which it writes.
+            net: Its hosts.
+            zones: A letter for each broker.
+            later: The last of them, which are not started with the others.
+            lease_s: Time to live of their leases.
+            flags: More, for each.
+        """
         self.net = net
-        self.brokers = [Broker(n, net.address(n + 1)) for n in range(brokers or net.hosts - 1)]
+        self.brokers = [Broker(n, zone, net.address(n + 1)) for n, zone in enumerate(zones)]
+        self._later = later
         self.etcd_address = net.address(0)
         self.etcd_url = f"http://{self.etcd_address}:2379"
         self.file_root = directory / "fragments"
@@ -76,7 +89,7 @@ class ChaosCluster:
         self.file_root.mkdir(parents=True)
         try:
             await self.start_etcd()
-            for broker in self.brokers:
+            for broker in self.brokers[: len(self.brokers) - self._later]:
                 await self.start(broker)
         except BaseException:
             await self.stop()
@@ -114,7 +127,9 @@ class ChaosCluster:
             *(f"--etcd.prefix={ROOT}", f"--etcd.lease={self._lease_s}s", "--log.level=info"),
             *self._flags,
         ]
-        broker.process = await ChildProcess.start(broker.id, command, self._log(broker.id))
+        broker.process = await ChildProcess.start(
+            broker.id, command, self._log(broker.id), broker.environment
+        )
         await broker.process.wait_listening(
             f"http://{broker.address}:8081/debug/ready", START_TIMEOUT_S, SYSTEM
         )

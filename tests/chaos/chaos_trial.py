@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from chaos_cluster import ChaosCluster, cluster
 from chaos_load import Load, Run, check_content
@@ -101,6 +102,8 @@ async def trial(
     specs = specs or specs_of()
     journals = [each.name for each in specs]
     async with cluster(tmp_path / "chaos", net, lease_s=LEASE_S, **options) as running:
+        for url in {*stores, *(url for each in specs for url in each.fragment.stores)}:
+            Path(running.file_root, urlsplit(url).path.strip("/")).mkdir(exist_ok=True)
         async with running.connect() as client:
             await apply(client, *specs)
             await running.wait_consistent(journals)

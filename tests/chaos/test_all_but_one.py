@@ -41,6 +41,7 @@ from gazette_py.errors import IndexHasGreaterOffsetError
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 FILES = ("file:///",)
+THREE = "abc"
 ALONE_S = 5.0
 """How long the survivor is alone."""
 
@@ -54,7 +55,7 @@ async def start_again(running: ChaosCluster, brokers: Sequence[Broker]) -> None:
 
 
 async def test_all_replicas_but_one_are_killed_at_once(tmp_path: Path, net: Network) -> None:
-    async with trial("SIGKILL of 2 of 3 brokers at once, R=3", tmp_path, net, brokers=3) as run:
+    async with trial("SIGKILL of 2 of 3 brokers at once, R=3", tmp_path, net, zones=THREE) as run:
 
         async def fault() -> None:
             _, *killed = random.Random(SEED).sample(run.cluster.brokers, 3)
@@ -69,7 +70,7 @@ async def test_all_replicas_but_one_are_killed_at_once(tmp_path: Path, net: Netw
 async def test_who_is_left_stores_what_it_holds(tmp_path: Path, net: Network, count: int) -> None:
     """Without more appends, and without a broker who could take the place of those lost."""
     async with (
-        cluster(tmp_path / "chaos", net, brokers=3, lease_s=LEASE_S) as running,
+        cluster(tmp_path / "chaos", net, zones=THREE, lease_s=LEASE_S) as running,
         running.connect() as client,
     ):
         await apply(client, *specs_of(length=1 << 30))
