@@ -49,7 +49,6 @@ def validate_apply_request(request: pb.ApplyRequest) -> None:
         ValidationError: The path leads to the faulty field.
         DecodeError: A duration is out of range.
     """
-    changed: dict[str, int] = {}
     for i, change in enumerate(request.changes):
         path = f"Changes[{i}]"
         revision = change.expect_mod_revision
@@ -76,12 +75,23 @@ def validate_apply_request(request: pb.ApplyRequest) -> None:
                 )
         else:
             raise ValidationError(path, "neither Upsert nor Delete are set (expected exactly one)")
+    _require_one_change_each(request)
+
+
+def _require_one_change_each(request: pb.ApplyRequest) -> None:
+    """Refuse what etcd would refuse without saying which it was: a key put twice, or deleted, too.
+
+    Raises:
+        ValidationError: Of the second change.
+    """
+    first: dict[str, int] = {}
+    for i, change in enumerate(request.changes):
         name = change.upsert.name or change.delete
-        if (first := changed.setdefault(name, i)) != i:
-            # etcd changes no key twice in a transaction, and does not say which it was.
+        j = first.setdefault(name, i)
+        if i != j and (change.HasField("upsert") or request.changes[j].HasField("upsert")):
             raise ValidationError(
-                path,
-                f"Changes[{first}] is of {name}, too: all changes are made at once, so each journal"
+                f"Changes[{i}]",
+                f"Changes[{j}] is of {name}, too: all changes are made at once, so each journal"
                 " can have one; send them one after another",
             )
 

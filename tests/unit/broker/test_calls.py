@@ -198,12 +198,12 @@ class TestApply:
     @pytest.mark.parametrize(
         ("changes", "expected"),
         [
-            ([upsert("a/one"), upsert("a/one")], "duplicate key"),
+            ([upsert("a/one"), upsert("a/one")], "Changes[1]: Changes[0] is of a/one, too"),
             ([upsert(f"a/journal-{i}") for i in range(129)], "too many operations"),
         ],
         ids=["a name twice", "too many"],
     )
-    async def test_what_etcd_refuses_is_its_text(
+    async def test_what_etcd_would_or_does_refuse_is_told(
         self, broker: InProcess, changes: list[pb.ApplyRequest.Change], expected: str
     ) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:

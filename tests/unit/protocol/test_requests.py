@@ -369,3 +369,9 @@ def test_durations_which_the_reference_cannot_decode(duration: Duration) -> None
         )
     with pytest.raises(DecodeError, match="out of range"):
         requests.validate_fragments_request(changed(FRAGMENTS, signatureTTL=duration))
+
+
+def test_a_journal_may_be_deleted_twice() -> None:
+    """etcd takes it, and so do brokers of the reference."""
+    twice = pb.ApplyRequest.Change(delete="a/journal", expect_mod_revision=-1)
+    requests.validate_apply_request(pb.ApplyRequest(changes=[twice, twice]))
