@@ -30,6 +30,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.keys import assignment_key, item_key, member_key
 from gazette_py.protocol.route import BrokerSpec
+from gazette_py.rpc.channel import dial
 from gazette_py.rpc.server import add_service, listen, new_server
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.metrics import Metrics
@@ -48,6 +49,7 @@ class InProcess:
     metrics: Metrics
     spools: SpoolDirectory
     channel: grpc.aio.Channel
+    endpoint: str
 
     @property
     def stub(self) -> Any:
@@ -99,14 +101,16 @@ class InProcess:
 
 
 @asynccontextmanager
-async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
+async def broker_in_process(directory: Path, file_root: str = "") -> AsyncIterator[InProcess]:
     etcd, metrics = MemoryEtcd(), Metrics()
-    member = BrokerSpec(id=SELF_ID, endpoint="http://127.0.0.1:1", journal_limit=10)
+    server = new_server(recv_bytes_max=4 << 20)
+    endpoint = f"http://127.0.0.1:{listen(server, '127.0.0.1:0')}"
+    member = BrokerSpec(id=SELF_ID, endpoint=endpoint, journal_limit=10)
     value = convert.broker_to_pb(member).SerializeToString()
     loaded = await etcd.txn([], [Put(member_key(ROOT, SELF_ID).encode(), value)])
     mirror = Mirror(etcd, ROOT, clock=SYSTEM, watch_delay_s=0)
     await mirror.load(loaded.header.revision)
-    stores = StoreRegistry(SYSTEM, allow_memory=True)
+    stores = StoreRegistry(SYSTEM, file_root=file_root, allow_memory=True)
     executor, spools = ThreadPoolExecutor(1), SpoolDirectory(str(directory))
     persister = Persister(
         stores=stores,
@@ -153,17 +157,15 @@ async def broker_in_process(directory: Path) -> AsyncIterator[InProcess]:
     )
     calls = Calls(metrics)
     servicer = JournalServicer(calls, StoredFragments(spools, executor))
-    server = new_server(recv_bytes_max=4 << 20)
     add_service(server, add_JournalServicer_to_server, servicer)
     add_service(server, add_InspectionServicer_to_server, InspectionServicer(calls))
-    port = listen(server, "127.0.0.1:0")
     await server.start()
     mirror.add_observer(service.on_keyspace)
     calls.start(service)
     following = asyncio.create_task(mirror.run())
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield InProcess(etcd, mirror, service, metrics, spools, channel)
+        async with dial(endpoint) as channel:
+            yield InProcess(etcd, mirror, service, metrics, spools, channel, endpoint)
     finally:
         await server.stop(0)
         await service.stop_local()

@@ -7,8 +7,11 @@ Invariants:
     RD1  Metadata comes before content, and only the stream's first message carries the header.
     RD2  Only committed content which every replica has acknowledged to us is sent.
     RD3  Content of a stored fragment is sent only after its SHA-1 was verified.
+    RD4  The write head is told only once the stores were listed. Before, we know of our spool
+         alone, and a reader would take the beginning of a journal for its end.
 
-Source: gazette/core broker/read_api.go. We send larger chunks, and do not serve damaged fragments.
+Source: gazette/core broker/read_api.go. We send larger chunks, do not serve damaged fragments, and
+tell no write head before the first listing.
 """
 
 import grpc.aio
@@ -134,9 +137,12 @@ class _LocalRead:
             )
             if replica.ended.is_fired:
                 return None
-            if isinstance(found, Hit) or not request.block:
+            if isinstance(found, Hit):
                 return found
-            self._offset = found.offset
+            if replica.index.is_refreshed:  # RD4
+                if not request.block:
+                    return found
+                self._offset = found.offset
             await replica.wait_index(version)
 
     async def _send_metadata(self, found: Hit | Miss) -> None:

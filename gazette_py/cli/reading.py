@@ -28,6 +28,7 @@ from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
 
 if TYPE_CHECKING:
+    from gazette_py.client.batches import Batch
     from gazette_py.client.client import Client
     from gazette_py.client.listing import ListedJournal
     from gazette_py.client.reader import Reader
@@ -174,7 +175,7 @@ class Reading:
     async def _read(self, spec: JournalSpec) -> None:
         name = spec.name
         printer = self._printer(spec)
-        reader = self.client.read(
+        reader = self.client.reader(
             name,
             offset=await self._offset_of(name),
             block=self.is_following,
@@ -182,8 +183,8 @@ class Reading:
         )
         async with reader:
             try:
-                async for chunk in _chunks(reader, printer):
-                    await printer.print(chunk, reader)
+                async for batch in _batches(reader, printer):
+                    await printer.print(batch)
             finally:
                 printer.close()
                 if name not in self.offsets and reader.offset >= 0:
@@ -237,14 +238,14 @@ class Reading:
             save_offsets(self.offsets_path, self.offsets)
 
 
-async def _chunks(
+async def _batches(
     reader: "Reader", printer: "_ChunkPrinter | _RecordPrinter"
-) -> AsyncIterator[bytes]:
+) -> "AsyncIterator[Batch]":
     """Yield content, also after a part of the journal which is gone."""
     while True:
         try:
-            yield await anext(reader)
-        except StopAsyncIteration:
+            async for batch in reader.batches():
+                yield batch
             return
         except OffsetJumpError as exc:
             printer.reset()
@@ -262,16 +263,16 @@ class _ChunkPrinter:
         self._journal = journal
         self._has_turn = False
 
-    async def print(self, chunk: bytes, reader: "Reader") -> None:
+    async def print(self, batch: "Batch") -> None:
         if not self._has_turn:
             await self._reading.turn.acquire()
             self._has_turn = True
-        begin, end = reader.offset - len(chunk), reader.offset
+        content = bytes(batch)
         format_chunk = self._reading.format_chunk
-        self._reading.sink.write(format_chunk(chunk, begin) if format_chunk else chunk)
+        self._reading.sink.write(format_chunk(content, batch.begin) if format_chunk else content)
         self._reading.sink.flush()
-        self._reading.offsets[self._journal] = end
-        if reader.fragment is None or end >= reader.fragment.end:
+        self._reading.offsets[self._journal] = batch.end
+        if batch.fragment is None or batch.end >= batch.fragment.end:
             self.close()
 
     def reset(self) -> None:
@@ -299,10 +300,10 @@ class _RecordPrinter:
         """Bytes of a record which is not complete."""
         return len(self._splitter.pending)
 
-    async def print(self, chunk: bytes, reader: "Reader") -> None:
-        position = reader.offset - len(chunk) - self.pending_bytes
+    async def print(self, batch: "Batch") -> None:
+        position = batch.begin - self.pending_bytes
         try:
-            for raw in self._splitter.feed(chunk):
+            for raw in self._splitter.feed(bytes(batch)):
                 end = position + len(raw)
                 record = Record(
                     journal=self._journal,

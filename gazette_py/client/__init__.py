@@ -2,28 +2,35 @@
 
     async with connect("http://localhost:8080") as client:
         result = await client.append("examples/a", b"hello")
-        async for chunk in client.read("examples/a", offset=result.commit.begin):
-            ...
+        async with client.reader("examples/a", offset=result.commit.begin) as reader:
+            async for batch in reader.lines():
+                ...
 
 Every error is a `gazette_py.errors.GazetteError`.
 """
 
 from gazette_py.client.append import AppendResult, Content
+from gazette_py.client.batches import Batch, LineBatch
 from gazette_py.client.client import Change, Client, ListedFragment, connect
 from gazette_py.client.inspection import Inspected, InspectedReplica
 from gazette_py.client.listing import ListedJournal, ListResult
-from gazette_py.client.reader import Reader
+from gazette_py.client.reader import Reader, ReaderHealth
+from gazette_py.core.read_plan import Source
 
 __all__ = [
     "AppendResult",
+    "Batch",
     "Change",
     "Client",
     "Content",
     "Inspected",
     "InspectedReplica",
+    "LineBatch",
     "ListResult",
     "ListedFragment",
     "ListedJournal",
     "Reader",
+    "ReaderHealth",
+    "Source",
     "connect",
 ]

@@ -5,9 +5,11 @@ Source: gazette/core broker/client.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Self, TypeVar
 
 import grpc
@@ -17,10 +19,12 @@ from gazette_py.client import inspection, listing, outcomes
 from gazette_py.client.append import Appender, AppendResult, Content
 from gazette_py.client.backoff import backoff_s
 from gazette_py.client.dispatch import Connection, Dispatcher, RouteCache
+from gazette_py.client.history import BUDGET_BYTES
 from gazette_py.client.inspection import Inspected
 from gazette_py.client.listing import ListedJournal, ListResult
-from gazette_py.client.reader import Reader
+from gazette_py.client.reader import Access, Reader
 from gazette_py.clock import SYSTEM, Clock
+from gazette_py.core.read_plan import StoredFragment
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.claims import Capability, parse_keys
@@ -36,6 +40,11 @@ _T = TypeVar("_T")
 
 _NS = 1_000_000_000
 _DECODING_THREADS_MAX = 4
+
+_LISTED_MAX = 64
+"""Fragments which a reader lists at a time: brokers sign each URL, which costs them some 0.3 ms."""
+
+_URL_TTL_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +118,7 @@ class Client:
         self._clock = clock
         self._fetcher = UrlFetcher(file_root=file_root)
         self._decoders = ThreadPoolExecutor(_DECODING_THREADS_MAX, thread_name_prefix="decode")
+        self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,6 +128,8 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections. Calls and reads under way end."""
+        for reader in tuple(self._readers):
+            await reader.aclose()
         await self._dispatcher.close()
         await self._fetcher.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
@@ -183,7 +195,7 @@ class Client:
             retry=retry, timeout_s=self._timeout_s if timeout_s is None else timeout_s
         )
 
-    def read(
+    def reader(
         self,
         journal: str,
         *,
@@ -192,17 +204,24 @@ class Client:
         block: bool = False,
         begin_mod_time: int = 0,
         metadata_only: bool = False,
+        read_ahead_bytes: int = BUDGET_BYTES,
         timeout_s: float | None = None,
     ) -> Reader:
-        """Return a reader of `[offset, end_offset)`.
+        """Return a reader of `[offset, end_offset)`. Use it as `async with`.
+
+        Stored fragments are fetched from their store, several at a time, and verified; where the
+        store cannot be reached from here, brokers read it for us, and `Reader.health` says so.
 
         Args:
             journal: Its name.
             offset: First byte; -1: from the write head on.
             end_offset: Where to end; 0: at the write head, or never if `block`.
             block: Wait at the write head for more.
-            begin_mod_time: Skip content which was stored before.
+            begin_mod_time: Skip fragments which were stored before, in Unix seconds. What they hold
+                is jumped over; a fragment which was stored later may begin with older content.
             metadata_only: End after the first answer, without content.
+            read_ahead_bytes: Content of stored fragments which may wait in memory, beside some MB
+                of each file which is being fetched.
             timeout_s: How long to go without an answer. None: the client's, or without end if
                 `block`.
         """
@@ -216,14 +235,16 @@ class Client:
         )
         if timeout_s is None and not block:
             timeout_s = self._timeout_s
-        return Reader(
-            self._dispatcher,
-            self._clock,
-            request,
+        access = Access(
+            list_stored=partial(self._list_stored, journal, begin_mod_time),
             open_url=self._fetcher.open,
             executor=self._decoders,
-            timeout_s=timeout_s,
+            budget_bytes=read_ahead_bytes,
+            listing_s_max=_URL_TTL_S / 4,
         )
+        reader = Reader(self._dispatcher, self._clock, request, access=access, timeout_s=timeout_s)
+        self._readers.add(reader)
+        return reader
 
     async def read_all(self, journal: str, begin: int, end: int, *, block: bool = False) -> bytes:
         """Return exactly the bytes `[begin, end)`, held in memory.
@@ -244,15 +265,15 @@ class Client:
         if end <= begin:
             return b""
         timeout_s = self._timeout_s if block else None
-        reader = self.read(journal, offset=begin, end_offset=end, block=block, timeout_s=timeout_s)
-        async with reader:
-            return b"".join([chunk async for chunk in reader])
+        async with self.reader(
+            journal, offset=begin, end_offset=end, block=block, timeout_s=timeout_s
+        ) as reader:
+            return b"".join([piece async for batch in reader.batches() for piece in batch.pieces])
 
     async def write_head(self, journal: str) -> int:
         """Return the offset at which the journal's content ends, and the next append begins."""
-        async with self.read(journal, offset=-1, metadata_only=True) as reader:
-            async for _ in reader:
-                pass  # Metadata has no content.
+        async with self.reader(journal, offset=-1, metadata_only=True) as reader:
+            assert await reader.next_batch() is None, "metadata has no content"
             return reader.write_head
 
     async def list(self, selector: LabelSelector = LabelSelector()) -> ListResult:
@@ -364,6 +385,25 @@ class Client:
         outcomes.raise_for_status(
             response.status, "", header=response.header, detail=response.store_health_error
         )
+
+    async def _list_stored(
+        self, journal: str, begin_mod_time: int, begin: int
+    ) -> Sequence[StoredFragment]:
+        """Return some stored fragments which begin at an offset or after it."""
+        request = pb.FragmentsRequest(
+            journal=journal,
+            begin_mod_time=begin_mod_time,
+            next_page_token=begin,
+            page_limit=_LISTED_MAX,
+            signatureTTL=convert.duration_to_pb(int(_URL_TTL_S * _NS)),
+            do_not_proxy=self._dispatcher.has_routes,
+        )
+        response = await self._fragments_page(request)
+        return [
+            StoredFragment(convert.fragment_from_pb(entry.spec), entry.signed_url)
+            for entry in response.fragments
+            if entry.spec.mod_time and entry.signed_url
+        ]
 
     async def _fragments_page(self, request: pb.FragmentsRequest) -> pb.FragmentsResponse:
         async def call(broker: Connection) -> pb.FragmentsResponse:

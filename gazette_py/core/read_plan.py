@@ -18,7 +18,7 @@ Invariants:
          known to be corrupt is handed out.
     RP4  Fetched bytes which wait are at most `budget_bytes`, and a piece for each open fetch: the
          first may use a quarter, and others what is left of three quarters. So the first, for which
-         the caller waits, is never held up by those behind it.
+         the caller waits, is never held up, neither by those behind it nor by a small budget.
     RP5  At most `fetches_max` fetches are open.
 
 Units: offsets of the journal; bytes before compression.
@@ -155,6 +155,8 @@ class ReadPlan:
     def broker_moved(self, offset: int) -> bool:
         """Follow the offset of a broker's answer, and tell whether it is a jump.
 
+        From -1, the write head wherever it is, it is none.
+
         Raises:
             ReadError: The broker answers from before.
         """
@@ -162,7 +164,7 @@ class ReadPlan:
             raise ReadError(
                 self._journal, self.offset, f"the broker answered from before, offset {offset}"
             )
-        is_jump = offset > self.offset
+        is_jump = offset > self.offset >= 0
         self.offset = offset
         self._settle()
         return is_jump
@@ -189,6 +191,14 @@ class ReadPlan:
             return
         self._found = stored
         self.source = Source.LISTING
+        if 0 < self._end_offset <= stored.end:
+            self.listed([])  # No other is wanted.
+
+    @property
+    def listing_begin(self) -> int:
+        """Return where to begin a listing: the offset at which the file begins which was found."""
+        assert self._found is not None, "a listing follows what a broker found"
+        return self._found.begin
 
     # What the store has.
 
@@ -230,7 +240,7 @@ class ReadPlan:
         """Tell whether the fetch may add a piece to those which wait (RP4)."""
         if fetch is self.head:
             waiting = fetch.received - max(fetch.begin, self.offset)
-            return waiting < self._budget_bytes // 4
+            return waiting < max(1, self._budget_bytes // 4)
         return self.buffered_bytes < self._budget_bytes * 3 // 4
 
     def received(self, fetch: Fetch, length: int) -> None:

@@ -114,14 +114,16 @@ class Tail:
 
         async def work(until: float) -> None:
             head = (await system.client.append(journal, timeout_s=30)).commit.end
-            async with system.client.read(journal, offset=head, block=True) as reader:
+            async with system.client.reader(journal, offset=head, block=True) as reader:
                 while (begin := time.perf_counter()) < until:
                     append = asyncio.create_task(
                         system.client.append(journal, content, timeout_s=30)
                     )
                     got = b""
                     while len(got) < len(content):
-                        got += await anext(reader)
+                        batch = await reader.next_batch()
+                        assert batch is not None, "a read which blocks has no end"
+                        got += bytes(batch)
                     recorder.done(begin, len(got))
                     assert got == content
                     await append
@@ -145,10 +147,10 @@ class BulkRead:
         async def work(until: float) -> None:
             while (begin := time.perf_counter()) < until:
                 position = 0
-                async with system.client.read(journal, end_offset=BULK_BYTES) as reader:
-                    async for chunk in reader:
-                        assert chunk == content[position : position + len(chunk)]
-                        position += len(chunk)
+                async with system.client.reader(journal, end_offset=BULK_BYTES) as reader:
+                    async for batch in reader.batches():
+                        assert bytes(batch) == content[position : batch.end]
+                        position = batch.end
                 assert position == BULK_BYTES
                 recorder.done(begin, position)
 
@@ -180,9 +182,9 @@ async def _check(system: System, journal: str, written: list[tuple[AppendResult,
     expected = deque(sorted(written, key=lambda each: each[0].commit.begin))
     end = expected[-1][0].commit.end
     held = bytearray()
-    async with system.client.read(journal, end_offset=end) as reader:
-        async for chunk in reader:
-            held += chunk
+    async with system.client.reader(journal, end_offset=end) as reader:
+        async for batch in reader.batches():
+            held += bytes(batch)
             while expected and len(held) >= len(expected[0][1]):
                 result, content = expected.popleft()
                 assert result.commit.begin == position, journal

@@ -312,12 +312,12 @@ async def test_a_damaged_fragment_is_reported_and_not_served(
     )
 
     async with connect(ready["brokers"][0], cache_size=0, timeout_s=2) as proxied:
-        reader = proxied.read(journal, offset=0, end_offset=len(content))
+        reader = proxied.reader(journal, offset=0, end_offset=len(content))
         received = bytearray()
 
         async def read() -> None:
-            async for piece in reader:
-                received.extend(piece)
+            async for batch in reader.batches():
+                received.extend(bytes(batch))
 
         with pytest.raises(RpcError) as caught:
             await read()

@@ -88,6 +88,7 @@ class Reader:
         self.spans: list[tuple[int, int, str]] = []  # Handed out, by whom.
         self.jumps: list[tuple[int, int]] = []
         self.fetches: list[Fetch] = []
+        self.pieces: dict[Fetch, list[int]] = {}  # Offsets of the bytes which wait.
         self.denied = draw.draw(st.sampled_from([(), STORES[:1], STORES]), "denied")
         self.is_calm = False  # Nothing fails any more.
 
@@ -165,6 +166,8 @@ class Reader:
             failure = (Failure.UNAVAILABLE, Failure.CORRUPT)[fate]
         if failure is None:
             length = self.draw.draw(st.integers(1, min(10, fetch.end - fetch.received)), "piece")
+            waiting = self.pieces.setdefault(fetch, [])
+            waiting += range(fetch.received, fetch.received + length)
             self.plan.received(fetch, length)
             assert self.plan.buffered_bytes <= BUDGET + FETCHES * 10
             return
@@ -173,7 +176,14 @@ class Reader:
         self.fetches = [each for each in self.fetches if id(each) not in dropped]
 
     def hand_out(self, length: int, by: str) -> None:
-        self.spans.append((self.plan.offset, self.plan.offset + length, by))
+        begin, end = self.plan.offset, self.plan.offset + length
+        if by == "store":
+            head = self.plan.head
+            assert head is not None
+            assert head.failure is not Failure.CORRUPT
+            assert self.pieces[head][:length] == list(range(begin, end)), "what comes next"
+            del self.pieces[head][:length]
+        self.spans.append((begin, end, by))
         self.plan.handed_out(length)
         kept = {id(self.plan.head)} | {id(f) for f in self.fetches if f.end > self.plan.offset}
         self.fetches = [fetch for fetch in self.fetches if id(fetch) in kept]

@@ -45,6 +45,12 @@ async def read(broker: InProcess, **options: Any) -> list[str]:
     return [shown(message) async for message in call]
 
 
+async def answered(broker: InProcess) -> None:
+    """Make a call which waits for nothing."""
+    async for _ in broker.stub.List(pb.ListRequest(), timeout=5):
+        pass
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -199,7 +205,7 @@ async def test_a_listing_of_a_replica_which_ends_is_answered_by_who_serves_then(
     listing = asyncio.ensure_future(
         broker.stub.ListFragments(pb.FragmentsRequest(journal=JOURNAL), timeout=5)
     )
-    await read(broker, metadata_only=True)  # The call before it has begun by now.
+    await answered(broker)  # The call before it has begun by now.
     await broker.delete(JOURNAL)
     assert (await listing).status == pb.JOURNAL_NOT_FOUND
 
@@ -210,7 +216,7 @@ async def test_a_blocked_read_of_a_journal_which_is_deleted_ends_cleanly(
     await broker.serve(JOURNAL)
     call = broker.stub.Read(pb.ReadRequest(journal=JOURNAL, block=True), timeout=5)
     reading = asyncio.ensure_future(call.read())
-    await read(broker, metadata_only=True)
+    await answered(broker)
     await broker.delete(JOURNAL)
     first = await reading
     assert first is grpc.aio.EOF or first.status == pb.JOURNAL_NOT_FOUND
@@ -235,3 +241,26 @@ async def test_a_read_waits_for_the_revision_which_it_names(broker: InProcess) -
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await broker.stub.Read(request, timeout=0.2).read()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("options", [{}, {"offset": -1}, {"offset": -1, "block": True}])
+async def test_no_write_head_is_told_before_the_stores_were_listed(
+    broker: InProcess, options: dict[str, Any]
+) -> None:
+    """RD4. Who joined lately knows of nothing, and would tell 0."""
+    replica = await broker.serve(JOURNAL)
+    request = pb.ReadRequest(journal=JOURNAL, **options)
+    call = broker.stub.Read(request, timeout=5)
+    reading = asyncio.ensure_future(call.read())
+    await answered(broker)
+    assert not reading.done()
+    replica.replace_remote([stored(0, 100, 10)])
+    if options.get("block"):
+        await answered(broker)
+        replica.replace_remote([stored(0, 100, 10), stored(100, 200, 10)])
+    expected = {
+        "{}": "head @0 [0,100) of 100",
+        "{'offset': -1}": "head OFFSET_NOT_YET_AVAILABLE @100 of 100",
+    }.get(str(options), "head @100 [100,200) of 200")
+    assert shown(await reading) == expected
+    call.cancel()

@@ -12,6 +12,7 @@ import pytest
 from gazette_py.cli.errors import CommandError
 from gazette_py.cli.reading import Reading, Sink, Start
 from gazette_py.cli.record_formats import envelope, hex_dump, raw
+from gazette_py.client.batches import Batch, Batches
 from gazette_py.client.listing import ListedJournal
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
 from gazette_py.protocol.enums import SuspendLevel
@@ -36,7 +37,6 @@ class ScriptedReader:
     def __init__(self, journal: str, offset: int, script: Sequence[Chunk | Exception]) -> None:
         self.journal = journal
         self.offset = offset
-        self.fragment: Fragment | None = None
         self._script = list(script)
 
     async def __aenter__(self) -> Self:
@@ -45,13 +45,13 @@ class ScriptedReader:
     async def __aexit__(self, *_exc: object) -> None:
         pass
 
-    def __aiter__(self) -> "ScriptedReader":
-        return self
+    def batches(self) -> Batches:
+        return Batches(self._next_batch)
 
-    async def __anext__(self) -> bytes:
+    async def _next_batch(self) -> Batch | None:
         await asyncio.sleep(0)
         if not self._script:
-            raise StopAsyncIteration
+            return None
         step = self._script[0]
         if isinstance(step, Exception):
             raise step
@@ -60,9 +60,10 @@ class ScriptedReader:
             self.offset = step.begin
             raise jump
         self._script.pop(0)
+        begin = self.offset
         self.offset += len(step.data)
-        self.fragment = Fragment(journal=self.journal, begin=0, end=step.fragment_end)
-        return step.data
+        fragment = Fragment(journal=self.journal, begin=0, end=step.fragment_end)
+        return Batch(begin=begin, pieces=(memoryview(step.data),), fragment=fragment)
 
 
 class ScriptedClient:
@@ -77,7 +78,7 @@ class ScriptedClient:
         self._snapshots = snapshots
         self.reads: list[tuple[str, int]] = []
 
-    def read(
+    def reader(
         self, journal: str, *, offset: int, block: bool, begin_mod_time: int
     ) -> ScriptedReader:
         self.reads.append((journal, offset))

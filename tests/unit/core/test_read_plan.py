@@ -22,7 +22,8 @@ def listed(*extents: tuple[int, int], offset: int = 0, **options: int) -> ReadPl
     """Return a plan whose broker told of the first extent, and whose listing has the others."""
     made = plan(offset, **options)
     made.broker_found(stored(*extents[0]))
-    made.listed(stored(*extent) for extent in extents[1:])
+    if made.source is Source.LISTING:
+        made.listed(stored(*extent) for extent in extents[1:])
     return made
 
 
@@ -80,6 +81,18 @@ class TestSwitches:
         read.handed_out(4)
         assert (read.source, read.offset) == (Source.BROKER, 7)
 
+    def test_a_listing_begins_with_the_file_which_was_found(self) -> None:
+        read = plan(5)
+        read.broker_found(stored(2, 10))
+        assert read.listing_begin == 2
+        with pytest.raises(AssertionError):
+            _ = plan().listing_begin
+
+    def test_to_be_told_where_the_write_head_is_is_no_jump(self) -> None:
+        read = plan(-1)
+        assert not read.broker_moved(8)
+        assert read.broker_moved(9)
+
     def test_an_offset_which_a_broker_moved_is_a_jump(self) -> None:
         read = plan(3)
         assert not read.broker_moved(3)
@@ -115,7 +128,14 @@ class TestEnd:
         assert read.is_done
 
     def test_an_end_offset_at_the_end_of_a_file_begins_no_other(self) -> None:
-        assert extents(begin_all(listed((0, 10), (10, 20), end_offset=10))) == [(0, 10)]
+        read = listed((0, 10), (10, 20), (20, 30), end_offset=20)
+        assert extents(begin_all(read)) == [(0, 10), (10, 20)]
+
+    def test_no_listing_is_wanted_if_the_first_file_reaches_the_end(self) -> None:
+        read = plan(3, end_offset=10)
+        read.broker_found(stored(0, 10))
+        assert read.source is Source.STORE
+        assert extents(begin_all(read)) == [(3, 10)]
 
     def test_a_read_without_an_end_is_never_done(self) -> None:
         assert not plan(1 << 40).is_done
@@ -164,6 +184,15 @@ class TestBounds:
         assert not read.may_receive(second)
         read.handed_out(191)
         assert read.may_receive(second)
+
+    def test_with_the_smallest_budget_one_piece_at_a_time_is_received(self) -> None:
+        read = listed((0, 10), (10, 20), budget=1)
+        (fetch,) = begin_all(read)[:1]
+        assert read.may_receive(fetch)
+        read.received(fetch, 4)
+        assert not read.may_receive(fetch)
+        read.handed_out(4)
+        assert read.may_receive(fetch)
 
     def test_bytes_which_wait_are_counted_from_the_offset(self) -> None:
         read = listed((0, 10), (10, 20), offset=4)
