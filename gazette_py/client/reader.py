@@ -132,6 +132,7 @@ class Reader:
         self._is_answered = False
         self._failing_since: float | None = None
         self._last_error: errors.GazetteError | None = None
+        self._store_error: errors.StoreError | None = None  # Since the last content.
         self._endpoint = ""
         self._jump: errors.OffsetJumpError | None = None
         self._is_done = False
@@ -240,7 +241,7 @@ class Reader:
             self._has_ended = False
             await self._ended()
         if batch is not None:  # Metadata alone is no progress: its content may fail again.
-            self._attempt, self._failing_since = -1, None
+            self._attempt, self._failing_since, self._store_error = -1, None, None
         return batch
 
     async def _step(self, bytes_max: int) -> Batch | None:
@@ -308,7 +309,7 @@ class Reader:
         """Raise what ends the read; else wait."""
         if isinstance(exc, errors.StoreError):
             # The plan knows who else may have the content.
-            self._last_error = exc
+            self._last_error = self._store_error = exc
             log.warning("asking_a_broker journal=%s offset=%d: %s", self.journal, self.offset, exc)
             return
         self._plan.broker_ended()
@@ -330,12 +331,11 @@ class Reader:
         now = self._clock.monotonic()
         self._failing_since = now if self._failing_since is None else self._failing_since
         if self._timeout_s is not None and now - self._failing_since >= self._timeout_s:
-            if isinstance(self._last_error, errors.StoreError):
+            if self._store_error is not None:
                 # What failed first, and names the file: the broker failed us over the same.
-                raise self._last_error from exc
+                raise self._store_error from exc
             raise exc
-        if not isinstance(self._last_error, errors.StoreError):
-            self._last_error = exc
+        self._last_error = exc
         await self._back_off()
 
     async def _back_off(self) -> None:
