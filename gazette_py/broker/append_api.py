@@ -267,7 +267,7 @@ class ClientContent:
         self._is_wanted.set()
 
     def _now_ms(self) -> int:
-        return int(self._service.clock.now() * 1000)
+        return int(self._service.clock.monotonic() * 1000)  # The other clock may be set back.
 
     async def receive(self, invalidated: Signal) -> bytes | None:
         """Return the next content, once the rates allow it. See `append_run.ContentSource`."""

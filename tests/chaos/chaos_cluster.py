@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,7 @@ class ChaosCluster:
         later: int = 0,
         lease_s: int = 2,
         flags: Sequence[str] = (),
+        prepare: Callable[["ChaosCluster"], None] = lambda _: None,
     ) -> None:
         """Prepare a cluster.
 
@@ -73,6 +74,7 @@ class ChaosCluster:
             later: The last of them, which are not started with the others.
             lease_s: Time to live of their leases.
             flags: More, for each.
+            prepare: Called before anything is started.
         """
         self.net = net
         self.brokers = [Broker(n, zone, net.address(n + 1)) for n, zone in enumerate(zones)]
@@ -84,6 +86,7 @@ class ChaosCluster:
         self._lease_s = lease_s
         self._flags = flags
         self.etcd: ChildProcess | None = None
+        prepare(self)
 
     async def __aenter__(self) -> Self:
         self.file_root.mkdir(parents=True)

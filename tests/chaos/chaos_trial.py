@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from chaos_cluster import ChaosCluster, cluster
@@ -86,7 +87,7 @@ async def trial(
     *,
     specs: Sequence[JournalSpec] = (),
     stores: Sequence[str] = ("file:///",),
-    **options: object,
+    **options: Any,
 ) -> AsyncIterator[Trial]:
     """Run a cluster under load; in the end, check everything, through brokers and without.
 
