@@ -1,5 +1,8 @@
 """Path postfix templates."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from gazette_py.errors import ValidationError
@@ -254,3 +257,39 @@ def test_a_result_may_have_512_bytes() -> None:
     assert evaluate("a" * 512) == "a" * 512
     with pytest.raises(ValidationError, match="invalid length"):
         evaluate("a" * 513)
+
+
+GO_VECTORS = [
+    [json.loads(field) for field in line.split("\t")]
+    for line in (Path(__file__).parent / "testdata" / "path_template.tsv").read_text().splitlines()
+]
+"""Moment, template and postfix: printed by Go's text/template, which was given what a broker of the
+reference gives it when it persists a spool."""
+
+
+GO_SPEC = JournalSpec(
+    name="acme/orders",
+    replication=3,
+    labels=LabelSet.of(("env", "prod"), ("region", "eu")),
+    fragment=FragmentSpec(length=1 << 20),
+)
+
+
+@pytest.mark.parametrize("moment", sorted({moment for moment, _, _ in GO_VECTORS}))
+def test_templates_make_what_go_makes(moment: int) -> None:
+    fragment = Fragment(
+        journal="acme/orders",
+        begin=4096,
+        end=65535,
+        compression_codec=CompressionCodec.ZSTANDARD,
+    )
+    view = SpoolView(fragment, LabelSet.of(("author", "me"), ("epoch", "7")), moment)
+    vectors = [(text, postfix) for at, text, postfix in GO_VECTORS if at == moment]
+    assert len(vectors) >= 60
+    for text, expected in vectors:
+        assert (text, PathTemplate.parse(text).evaluate(view, GO_SPEC)) == (text, expected)
+
+
+def test_what_go_evaluates_to_a_path_may_be_applied() -> None:
+    for text in sorted({text for _, text, _ in GO_VECTORS}):
+        validate_template(text, "Path", GO_SPEC)
