@@ -14,8 +14,11 @@
       ReadError                  journal, offset
         OffsetJumpError          to                           go on from there, or not
         CorruptFragmentError     fragment, expected, actual   an operator acts
+        ConflictingFragmentsError fragments                   an operator acts
+        RecordError                                           read it otherwise, or skip it
       StoreError                 store, operation, key
         StoreMissingError StoreDeniedError StoreUnavailableError
+        ForeignObjectError                                    move it away, or read past it
       RpcError                   peer, code, detail
         RpcUnavailableError RpcUnauthenticatedError RpcDeadlineError
                                                               retry, or mend the credentials
@@ -167,6 +170,22 @@ class CorruptFragmentError(ReadError):
         self.actual = actual
 
 
+class ConflictingFragmentsError(ReadError):
+    """Stored fragments hold different content at the same offsets. One of them is to be removed."""
+
+    def __init__(self, journal: str, begin: int, end: int, fragments: tuple[str, ...]) -> None:
+        names = " and ".join(fragments)
+        super().__init__(
+            journal, begin, f"fragments {names} differ in what they hold up to offset {end}"
+        )
+        self.end = end
+        self.fragments = fragments  # Their content paths.
+
+
+class RecordError(ReadError):
+    """Bytes at an offset are no record of the kind which was asked for."""
+
+
 class StoreError(GazetteError):
     """An operation on a fragment store failed."""
 
@@ -190,6 +209,10 @@ class StoreUnavailableError(StoreError):
     """The store did not answer, or answered that it cannot now."""
 
     retryable = True
+
+
+class ForeignObjectError(StoreError):
+    """An object in a journal's directory is no fragment: perhaps one whose name was damaged."""
 
 
 class RpcError(GazetteError):

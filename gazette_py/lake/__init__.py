@@ -8,8 +8,8 @@ What appends have not been persisted yet is not there. Content is as it was ackn
 appends, in order, each byte once.
 """
 
-from gazette_py.lake.cover import Gap, Slice, cover
+from gazette_py.lake.cover import Gap, Slice, cover, cover_with_whole_files
 from gazette_py.lake.files import Lake
 from gazette_py.protocol.watermark import Watermark
 
-__all__ = ["Gap", "Lake", "Slice", "Watermark", "cover"]
+__all__ = ["Gap", "Lake", "Slice", "Watermark", "cover", "cover_with_whole_files"]

@@ -58,3 +58,27 @@ def cover(files: Iterable[IndexEntry], begin: int = 0) -> list[Slice | Gap]:
     if best is not None:
         covered.append(Slice(best, offset - best.begin))
     return covered
+
+
+def cover_with_whole_files(files: Iterable[IndexEntry], begin: int = 0) -> list[IndexEntry] | None:
+    """Return files which hold every byte from `begin` to the end once, without any cutting.
+
+    Each begins where the one before it ends; the fewest which do are taken. None: there are no such
+    files, or there is a gap.
+    """
+    waiting = list(files)
+    end = max((file.end for file in waiting), default=begin)
+    steps = {end: 0}  # From an offset to the end.
+    first: dict[int, IndexEntry] = {}  # Of the files from an offset to the end.
+    for file in sorted(waiting, key=lambda f: (f.begin, f.end), reverse=True):
+        if file.begin < file.end and file.end in steps:
+            count = steps[file.end] + 1
+            if file.begin not in steps or count < steps[file.begin]:
+                steps[file.begin], first[file.begin] = count, file
+    if begin not in steps:
+        return None
+    chosen: list[IndexEntry] = []
+    while begin < end:
+        chosen.append(first[begin])
+        begin = first[begin].end
+    return chosen

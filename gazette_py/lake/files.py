@@ -4,11 +4,14 @@ Invariants:
     LF1  Content which `read` yields was compared with its fragment's SHA-1, but for the last piece
          of a file not before all of it was read.
     LF2  A gap is an error, unless the caller wants to go on.
+    LF3  Where files which are read one after the other overlap, both were read, and hold the same
+         bytes there, or nothing from the second one on was yielded.
 """
 
 import asyncio
+import hashlib
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import datetime
@@ -17,8 +20,8 @@ from typing import Self
 
 from gazette_py.client.direct import read_fragment
 from gazette_py.clock import SYSTEM
-from gazette_py.core.fragment_index import IndexEntry
-from gazette_py.errors import OffsetJumpError
+from gazette_py.core.fragment_index import IndexEntry, conflicting
+from gazette_py.errors import ConflictingFragmentsError, OffsetJumpError
 from gazette_py.lake.cover import Gap, Slice, cover
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.fragment import content_path
@@ -55,18 +58,36 @@ class Lake:
         await self._registry.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def files(self, journal: str, journals: Sequence[str] = ()) -> list[IndexEntry]:
+    async def files(
+        self, journal: str, journals: Sequence[str] = (), *, skip_foreign: bool = False
+    ) -> list[IndexEntry]:
         """Return all fragment files of a journal.
 
         Args:
             journal: Its name.
             journals: Names of others. Those which continue this one's name are told by it.
+            skip_foreign: Pass over objects which are no fragments. They are logged.
 
         Raises:
+            ForeignObjectError: There is an object which is no fragment.
+            ConflictingFragmentsError: There are fragments of the same offsets, but other content.
             StoreError: The store cannot be listed.
         """
         store = self._registry.get(self._url).store
-        return await list_fragments(journal, [(self._url, store)], frozenset(journals).__contains__)
+        files = await list_fragments(
+            journal,
+            [(self._url, store)],
+            frozenset(journals).__contains__,
+            refuse_foreign=not skip_foreign,
+        )
+        for fragments in conflicting(files):
+            raise ConflictingFragmentsError(
+                journal,
+                fragments[0].begin,
+                fragments[0].end,
+                tuple(content_path(fragment) for fragment in fragments),
+            )
+        return files
 
     async def read(
         self, journal: str, *, offset: int = 0, skip_gaps: bool = False
@@ -76,16 +97,33 @@ class Lake:
         Raises:
             OffsetJumpError: Content is missing, and `skip_gaps` is not set.
             CorruptFragmentError: A file is not what its name says.
-            StoreError: The store does not answer.
+            ConflictingFragmentsError: Overlapping files differ.
+            StoreError: The store does not answer, or there is an object which is no fragment.
         """
-        for part in cover(await self.files(journal), offset):
+        parts = cover(await self.files(journal), offset)
+        async with aclosing(self.read_parts(journal, parts, skip_gaps=skip_gaps)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def read_parts(
+        self, journal: str, parts: Iterable[Slice | Gap], *, skip_gaps: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the content of neighbouring parts of a cover. Errors are those of `read`."""
+        last: _Overlap | None = None
+        waiting = list(parts)
+        for part, following in zip(waiting, [*waiting[1:], None], strict=True):
             if isinstance(part, Gap):
                 if not skip_gaps:
                     raise OffsetJumpError(journal, part.begin, part.end)
+                last = None
                 continue
-            async with aclosing(self.read_slice(part)) as pieces:
+            overlap = None
+            if isinstance(following, Slice) and following.skip:
+                overlap = _Overlap(part, following)
+            async with aclosing(self._read_slice(part, last, overlap)) as pieces:
                 async for piece in pieces:
                     yield piece
+            last = overlap
 
     async def read_slice(self, part: Slice) -> AsyncGenerator[bytes, None]:
         """Yield the content of a slice.
@@ -94,14 +132,26 @@ class Lake:
             CorruptFragmentError: The file is not what its name says.
             StoreError: The store does not give it.
         """
+        async with aclosing(self._read_slice(part, None, None)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _read_slice(
+        self, part: Slice, before: "_Overlap | None", after: "_Overlap | None"
+    ) -> AsyncGenerator[bytes, None]:
         store = self._registry.get(self._url).store
         stream = await store.get(stored_path(part.file))
-        skip = part.skip
+        offset = part.file.begin
         async with aclosing(read_fragment(part.file.fragment, stream, self._executor)) as pieces:
             async for piece in pieces:
-                if skip < len(piece):
-                    yield piece[skip:]
-                skip = max(0, skip - len(piece))
+                if before is not None:
+                    before.add_second(offset, piece)
+                if after is not None:
+                    after.add_first(offset, piece)
+                wanted = piece[max(0, part.begin - offset) :]
+                offset += len(piece)
+                if wanted:
+                    yield wanted
 
     async def watermark(self, journal: str, at: datetime | None = None) -> Watermark | None:
         """Return what says up to where the journal is whole in the store.
@@ -160,3 +210,33 @@ class Lake:
         async with aclosing(stream.chunks) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+class _Overlap:
+    """Compares what two files hold at the same offsets, by sums (LF3)."""
+
+    def __init__(self, first: Slice, second: Slice) -> None:
+        self._files = (first.file.fragment, second.file.fragment)
+        self._begin, self._end = second.file.begin, first.end
+        self._sums = [hashlib.sha1(usedforsecurity=False) for _ in self._files]
+
+    def add_first(self, offset: int, piece: bytes) -> None:
+        """Take content of the first file, of which no byte is left out."""
+        self._sums[0].update(piece[max(0, self._begin - offset) :])
+
+    def add_second(self, offset: int, piece: bytes) -> None:
+        """Take content of the second.
+
+        Raises:
+            ConflictingFragmentsError: It is not that of the first.
+        """
+        if offset >= self._end:
+            return
+        self._sums[1].update(piece[: self._end - offset])
+        if offset + len(piece) >= self._end and self._sums[0].digest() != self._sums[1].digest():
+            raise ConflictingFragmentsError(
+                self._files[0].journal,
+                self._begin,
+                self._end,
+                tuple(content_path(fragment) for fragment in self._files),
+            )

@@ -1,7 +1,7 @@
 """Lists the fragments of a journal in its stores, for indexes and for readers of files.
 
-Names which are no fragments are skipped. Objects of another journal whose name continues ours
-(`a/b` and `a/b/c`) are its own: they are told from a path postfix by the key space.
+Names which are no fragments are skipped, or refused. Objects of another journal whose name
+continues ours (`a/b` and `a/b/c`) are its own: they are told from a path postfix by the key space.
 
 Source: gazette/core broker/fragment/index.go, WalkAllStores.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gazette_py.core.fragment_index import IndexEntry
-from gazette_py.errors import ValidationError
+from gazette_py.errors import ForeignObjectError, ValidationError
 from gazette_py.protocol.fragment import content_name, content_path, parse_content_name
 from gazette_py.stores.base import ObjectInfo, Store
 from gazette_py.telemetry.log import get_logger
@@ -22,7 +22,11 @@ SKIPPED_LOGGED_MAX = 3
 
 
 async def list_fragments(
-    journal: str, stores: Sequence[tuple[str, Store]], is_journal: Callable[[str], bool]
+    journal: str,
+    stores: Sequence[tuple[str, Store]],
+    is_journal: Callable[[str], bool],
+    *,
+    refuse_foreign: bool = False,
 ) -> list[IndexEntry]:
     """Return the fragments of all stores, in the stores' order.
 
@@ -30,8 +34,11 @@ async def list_fragments(
         journal: Its name.
         stores: Of its spec, by their URLs as the spec spells them.
         is_journal: Tells whether there is a journal of a name.
+        refuse_foreign: Raise for an object which is no fragment, rather than skip it. Names which
+            begin with a dot, as health checks and probes write them, are skipped in any case.
 
     Raises:
+        ForeignObjectError: There is one which shall be refused.
         StoreError: A listing failed. Nothing can be said of the journal's extent.
     """
     entries: list[IndexEntry] = []
@@ -43,6 +50,10 @@ async def list_fragments(
             try:
                 entry = _entry(journal, url, listed)
             except ValidationError as exc:
+                if refuse_foreign and not listed.name.rpartition("/")[2].startswith("."):
+                    raise ForeignObjectError(
+                        url, "list", f"{journal}/{listed.name}", f"it is no fragment: {exc}"
+                    ) from exc
                 skipped.append(f"{listed.name} ({exc})")
                 continue
             if not _is_of_other(journal, entry.fragment.path_postfix, is_journal):
