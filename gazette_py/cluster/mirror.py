@@ -16,6 +16,7 @@ never be reached here.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from itertools import islice
 
 from gazette_py.clock import Clock
 from gazette_py.core.keyspace import Delta, KeySpace, KeySpaceInconsistentError
@@ -34,6 +35,9 @@ RELOAD_RETRY_S = 0.5
 
 QUEUED_BATCHES_MAX = 1024
 """Watch responses which wait for the next step. etcd holds back more."""
+
+TOLD_MAX = 10
+"""Values of one batch which cannot be decoded, and which the log shows."""
 
 
 class _DriftError(Exception):
@@ -72,7 +76,7 @@ class Mirror:
         listed = await self._etcd.range_prefix(self._prefix, revision)
         fresh = KeySpace(self.keyspace.root)
         # In a thread: for a hundred thousand journals it takes ten seconds.
-        await asyncio.to_thread(fresh.load, listed.header, listed.kvs, revision)
+        loaded = await asyncio.to_thread(fresh.load, listed.header, listed.kvs, revision)
         before = self._everything()
         self.keyspace.become(fresh)
         after = self._everything()
@@ -82,6 +86,7 @@ class Mirror:
                 items=before.items | after.items,
                 members=before.members | after.members,
                 journals=before.journals | after.journals,
+                undecodable=loaded.undecodable,
                 is_reload=True,
             )
         )
@@ -168,6 +173,8 @@ class Mirror:
         self._tell(delta)
 
     def _tell(self, delta: Delta) -> None:
+        for key, reason in islice(delta.undecodable.items(), TOLD_MAX):
+            log.warning("value_ignored", key=key.decode(errors="backslashreplace"), err=reason)
         if delta:
             for observer in self._observers:
                 observer(delta)

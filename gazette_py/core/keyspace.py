@@ -160,6 +160,7 @@ class Delta:
     members: set[ProcessID] = field(default_factory=set)
     journals: set[str] = field(default_factory=set)  # Journals whose assignments changed.
     advertised: dict[str, list[Route]] = field(default_factory=dict)  # Which assignments showed.
+    undecodable: dict[bytes, str] = field(default_factory=dict)  # By key: what is wrong with it.
     is_reload: bool = False  # More may have happened than is told here.
 
     def __bool__(self) -> bool:
@@ -279,8 +280,8 @@ class KeySpace:
 
     # Changing.
 
-    def load(self, header: StoreHeader, kvs: Iterable[StoredKey], revision: int) -> None:
-        """Replace all by a listing taken at `revision`."""
+    def load(self, header: StoreHeader, kvs: Iterable[StoredKey], revision: int) -> Delta:
+        """Replace all by a listing taken at `revision`; return what is there now."""
         self.items.clear()
         self.members.clear()
         for mapping in (self._assignments, self._sorted, self._by_member, self._undecodable):
@@ -296,6 +297,7 @@ class KeySpace:
             raft_term=header.raft_term,
         )
         self.read_through = revision
+        return delta
 
     def become(self, other: "KeySpace") -> None:
         """Take over all that another mirror of the same root holds. It must not be used again."""
@@ -364,9 +366,9 @@ class KeySpace:
                 case None:
                     return
             self._undecodable.pop(kv.key, None)
-        except (DecodeError, ValidationError, ValueError):
-            # KS2. Whoever wrote it sees that nothing follows.
-            self._undecodable[kv.key] = kv.mod_revision
+        except (DecodeError, ValidationError, ValueError) as exc:
+            self._undecodable[kv.key] = kv.mod_revision  # KS2
+            delta.undecodable[kv.key] = str(exc)
 
     def _put_item(self, journal: str, kv: StoredKey) -> None:
         spec = convert.journal_from_pb(pb.JournalSpec.FromString(kv.value))

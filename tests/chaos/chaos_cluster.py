@@ -22,7 +22,7 @@ from gazette_py.local.process import ChildProcess
 ROOT = "/gazette/chaos"
 ZONES = "abca"
 """Of the brokers, in their order."""
-START_TIMEOUT_S = 40.0
+START_TIMEOUT_S = 60.0
 
 
 class Broker:
@@ -33,6 +33,7 @@ class Broker:
         self.id = f"broker-{number}"
         self.zone = zone
         self.address = address
+        self.disk = self.id  # Whoever takes its ID has a disk of its own.
         self.environment: dict[str, str] = {}  # Beside that of the test.
         self.endpoint = f"http://{address}:8080"
         self.process: ChildProcess | None = None
@@ -125,20 +126,20 @@ class ChaosCluster:
             *(f"--broker.zone={broker.zone}", f"--broker.id={broker.id}"),
             *(f"--broker.host={broker.address}", "--broker.port=8080"),
             f"--broker.file-root={self.file_root}",
-            f"--broker.spool-dir={self._directory / 'spools' / broker.id}",
+            f"--broker.spool-dir={self._directory / 'spools' / broker.disk}",
             *("--broker.shutdown-timeout=10s", f"--etcd.address={self.etcd_url}"),
             *(f"--etcd.prefix={ROOT}", f"--etcd.lease={self._lease_s}s", "--log.level=info"),
             *self._flags,
         ]
         broker.process = await ChildProcess.start(
-            broker.id, command, self._log(broker.id), broker.environment
+            broker.id, command, self._log(broker.disk), broker.environment
         )
         await broker.process.wait_listening(
             f"http://{broker.address}:8081/debug/ready", START_TIMEOUT_S, SYSTEM
         )
 
     def log_of(self, broker: Broker) -> str:
-        return self._log(broker.id).read_text()
+        return self._log(broker.disk).read_text()
 
     def _log(self, name: str) -> Path:
         return self._directory / f"{name}.log"

@@ -135,7 +135,9 @@ def test_a_bad_value_leaves_the_last_good_one(maker: Maker, key: str, value: byt
         dict(keyspace.members),
         keyspace.assignments_of("a/journal"),
     )
-    feed(keyspace, maker.put(key, value))
+    delta = feed(keyspace, maker.put(key, value))
+    assert list(delta.undecodable) == [key.encode()]
+    assert delta.undecodable[key.encode()], "why"
     assert before == (
         keyspace.item("a/journal"),
         keyspace.members,
