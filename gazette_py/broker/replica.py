@@ -79,6 +79,7 @@ class Replica:
         self.index_changed = Signal()
         self.invalidated = Signal()
         self.ending = Signal()  # Tokens are wanted back, to end the replica.
+        self.appends_over = Signal()  # While it ends: no client waits for us any more.
         self.ended = Signal()
         self.is_disowned = False  # The lease by which it was ours is gone.
         self.rolled_at: int | None = None  # End of the last fragment we closed as primary.
@@ -260,6 +261,7 @@ class Replica:
         if taken[0] is not None:
             self.retire(taken[0])
             await self._wait_acknowledged()
+        self.appends_over.fire()
         spool_taken = await self.spool_slot.take()
         assert spool_taken is not None
         self._close_fragment(spool_taken[0])

@@ -367,8 +367,11 @@ class Broker:
         stopping = asyncio.create_task(self._service.stop_local(), name="stop replicas")
         # An append holds its pipeline as long as its client sends, and the stream of another
         # primary our spool as long as that knows no better. The former has its time; the latter
-        # ends once our keys are gone, and both with the server at the latest.
-        await asyncio.wait([stopping], timeout=STOP_GRACE_S)
+        # ends once our keys are gone, and both with the server at the latest. Meanwhile nobody can
+        # append to what was ours.
+        appends_over = asyncio.create_task(self._service.wait_appends_over(), name="appends")
+        await asyncio.wait([appends_over], timeout=STOP_GRACE_S)
+        appends_over.cancel()
         await tasks.stop("lease")  # Which might join anew.
         await self._membership.leave()
         await self._server.stop(STOP_GRACE_S)

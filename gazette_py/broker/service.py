@@ -97,6 +97,7 @@ class Service:
         self._is_stopped = False
         self._replica_ids = 0
         self._ending: set[asyncio.Task[None]] = set()
+        self._quitting: set[Replica] = set()  # Replicas which end, and have appends under way.
         self._lost: dict[str, Replica] = {}  # SV4: by journal, with our lease.
         self._appends: set[asyncio.Task[AppendOutcome]] = set()
         self._departures: dict[tuple[ProcessID, int], Signal] = {}  # By ID and lease.
@@ -192,6 +193,8 @@ class Service:
         del self._locals[journal]
         # Another lease, which we may have by the time that it ends, does not stand for it.
         local.replica.is_disowned = not self._is_member(self.self_id, local.lease)
+        self._quitting.add(local.replica)
+        local.replica.appends_over.add(lambda: self._quitting.discard(local.replica))
         self._end_later(local.replica.shut_down(), f"shut down {journal}")
 
     def _end_later(self, work: Awaitable[None], name: str) -> None:
@@ -212,6 +215,15 @@ class Service:
             self._drop(journal, local)
         while self._ending:
             await asyncio.wait(self._ending)
+
+    async def wait_appends_over(self) -> None:
+        """Wait until the appends of all replicas which `stop_local` ends are over.
+
+        The replicas end later: their spools may be held by the streams of other primaries, until
+        those hear that we are no member any more.
+        """
+        while self._quitting:
+            await wait_signal(None, next(iter(self._quitting)).appends_over)
 
     def local_replicas(self) -> list[tuple[Replica, bool]]:
         """Return local replicas, each with whether we are its primary."""

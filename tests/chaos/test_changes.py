@@ -211,8 +211,7 @@ async def test_a_broker_which_is_needed_is_told_to_leave(tmp_path: Path, net: Ne
 
         await eventually(is_told, "told")
         assert await stopping, "it did not leave"
-        # As long as its timeout, and then as others need to let go of it.
-        assert time.monotonic() - began < 10 + 10 + 5, "--broker.shutdown-timeout is 10 s"
+        assert time.monotonic() - began < 10 + 5, "--broker.shutdown-timeout is 10 s"
         log = run.cluster.log_of(broker)
         assert any("broker_still_needed" in line and why in line for line in log.splitlines())
         await asyncio.sleep(SETTLE_S)

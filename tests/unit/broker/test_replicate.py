@@ -1,5 +1,6 @@
 """Replicate: the reference's own sequence of a replica, and streams which are broken."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -135,3 +136,17 @@ async def test_a_broken_stream_gives_its_spool_back_as_it_was(
     # The next primary finds the spool at its last commit, without what was not committed.
     (response,) = [r async for r in broker.stub.Replicate(iter([first(broker)]), timeout=10)]
     assert response.status == pb.OK
+
+
+async def test_who_leaves_does_not_wait_for_other_primaries(broker: InProcess) -> None:
+    """Its spool is theirs until they hear that it has left; no append of its own is under way."""
+    call: Any = broker.stub.Replicate(timeout=10)
+    await call.write(first(broker))
+    assert (await call.read()).status == pb.OK
+    stopping = asyncio.create_task(broker.service.stop_local())
+    async with asyncio.timeout(5):
+        await asyncio.create_task(broker.service.wait_appends_over())
+    assert not stopping.done()
+    await call.done_writing()
+    async with asyncio.timeout(5):
+        await stopping
