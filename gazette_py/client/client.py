@@ -30,7 +30,11 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.claims import Capability, parse_keys
 from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.fragment import Fragment
-from gazette_py.protocol.journal import JournalSpec
+from gazette_py.protocol.journal import (
+    JournalSpec,
+    strip_meta,
+    validate_journal_without_meta,
+)
 from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.rpc.errors import translate
 from gazette_py.rpc.tokens import FixedToken, SignedTokens, Tokens
@@ -177,7 +181,7 @@ class Client:
             RpcError: The broker could not be reached, or refused the call.
         """
         request = pb.AppendRequest(
-            journal=journal,
+            journal=strip_meta(journal),  # A Gazette broker dies of what follows a `;`.
             offset=offset,
             suspend=pb.AppendRequest.Suspend.ValueType(suspend),
             check_registers=(
@@ -304,6 +308,7 @@ class Client:
         takes some 128 changes at once; who has more makes several calls, and knows which were made.
 
         Raises:
+            ValidationError: What shall be deleted is no name of a journal.
             EtcdTransactionFailedError: An expected revision does not hold.
             RpcError: The broker refuses, or cannot be asked.
         """
@@ -473,6 +478,9 @@ def _tokens(keys: str, token: str, clock: Clock) -> Tokens:
 
 
 def _change_to_pb(change: Change) -> pb.ApplyRequest.Change:
+    if change.delete:
+        # Brokers refuse it, too, but those of Gazette die of what follows a `;`.
+        validate_journal_without_meta(change.delete, "Delete")
     return pb.ApplyRequest.Change(
         expect_mod_revision=change.expect_mod_revision,
         upsert=None if change.upsert is None else convert.journal_to_pb(change.upsert),

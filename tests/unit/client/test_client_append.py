@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from gazette_py import errors
-from gazette_py.client import Client, connect
+from gazette_py.client import Change, Client, connect
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.pb.protocol_pb2_grpc import JournalServicer, add_JournalServicer_to_server
 
@@ -83,6 +83,16 @@ async def test_content_is_followed_by_the_request_to_commit() -> None:
     first, *rest = broker.appends[0]
     assert first.journal == JOURNAL
     assert [message.content for message in rest] == [b"he", b"llo", b""], "W2: one empty, the last"
+
+
+async def test_what_follows_a_semicolon_is_not_sent() -> None:
+    """A broker of the reference dies of it in an append, and in what shall be deleted."""
+    broker = ScriptedBroker(done(0))
+    async with served(broker) as client:
+        await client.append(f"{JOURNAL};about/it")
+        with pytest.raises(errors.ValidationError, match="Delete"):
+            await client.apply([Change(delete=f"{JOURNAL};about/it", expect_mod_revision=-1)])
+    assert broker.appends[0][0].journal == JOURNAL
 
 
 async def test_an_append_whose_outcome_is_unknown_is_not_repeated() -> None:

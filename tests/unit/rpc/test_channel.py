@@ -3,7 +3,7 @@
 import pytest
 
 from gazette_py.errors import ConfigError
-from gazette_py.rpc.channel import target_of
+from gazette_py.rpc.channel import dial, target_of
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_targets(endpoint: str, target: str, is_tls: bool) -> None:
 def test_what_cannot_be_dialled(endpoint: str) -> None:
     with pytest.raises(ConfigError):
         target_of(endpoint)
+
+
+def test_a_channel_neither_pings_nor_compresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gazette's servers hang up on clients which ping, and none expects compressed messages."""
+    given: dict[str, object] = {}
+
+    def insecure_channel(_: str, options: list[tuple[str, object]], **more: object) -> None:
+        given.update(options, **more)
+
+    monkeypatch.setattr("grpc.aio.insecure_channel", insecure_channel)
+    dial("http://host")
+    assert given
+    assert not [name for name in given if "keepalive" in name or "compression" in name]
