@@ -64,6 +64,14 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert set(pages()) <= reached
 
 
+def test_tests_which_pages_name_exist() -> None:
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = set(re.findall(r"def (test_\w+)", written))
+    for page in pages():
+        named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+        assert named <= defined, f"{page}: {sorted(named - defined)}"
+
+
 def test_pages_which_the_code_names_exist() -> None:
     for module in (ROOT / "gazette_py").rglob("*.py"):
         for name in re.findall(r"docs/[\w/.-]+\.md", module.read_text()):

@@ -1,7 +1,7 @@
 """Watches against scripted streams: what etcd does only now and then, or only old ones do."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import grpc
@@ -115,6 +115,26 @@ async def test_the_request_of_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     ]
     assert call.is_cancelled
+
+
+async def test_a_watch_asks_for_a_server_which_has_a_leader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One which is cut off from the others would be silent for ever."""
+    given: list[tuple[str, str]] = []
+
+    class Channel:
+        def stream_stream(self, *_: object, **__: object) -> Callable[..., None]:
+            return lambda metadata: given.extend(metadata)
+
+    client = EtcdClient(
+        wire.Access(endpoints=("http://127.0.0.1:1",)), timeout_s=1.0, clock=NoWaiting()
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "_channels", [Channel()])
+        client._open_watch(0)
+    await client.close()
+    assert ("hasleader", "true") in given
 
 
 async def test_fragments_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
