@@ -13,7 +13,7 @@ from go_programs import GoBroker, go_member, primaries
 from local_clusters import apply, config, eventually, keyspace_of, spec, wait_consistent
 
 from gazette_py import errors
-from gazette_py.client import Change, connect
+from gazette_py.client import Change, Client, connect
 from gazette_py.etcd.base import Put
 from gazette_py.etcd.client import connect as connect_etcd
 from gazette_py.local.cluster import LocalCluster
@@ -87,6 +87,23 @@ async def test_either_kind_suspends_and_resumes(pair: Pair) -> None:
     for journal, primary in served.items():
         if primary == OURS:
             assert UNKNOWN_FIELD in stored[items + journal.encode()]
+
+
+async def test_a_neighbour_in_etcd_whose_prefix_begins_as_ours(pair: Pair) -> None:
+    """Each kind counts its keys, too: else one waits for a revision which the other has seen."""
+    etcd = await connect_etcd(pair.cluster.etcd_url)
+    neighbour = f"{pair.cluster.config.etcd_prefix}-b/items/some/journal".encode()
+    revision = (await etcd.txn([], [Put(neighbour, b"")])).header.revision
+    await etcd.close()
+    for endpoint in pair.endpoints:
+        async with connect(endpoint, cache_size=0) as client:
+
+            async def has_seen(client: Client = client) -> bool:
+                return (await client.list()).header.etcd.revision == revision
+
+            await eventually(has_seen, f"at revision {revision}")
+            for journal in JOURNALS:
+                await client.append(journal, b"hello\n", timeout_s=30)
 
 
 async def test_what_follows_a_semicolon_ends_no_broker(pair: Pair) -> None:
