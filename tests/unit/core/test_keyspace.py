@@ -173,6 +173,17 @@ def test_progress_moves_the_read_through_revision_only(maker: Maker) -> None:
     assert keyspace.read_through == maker.revision + 50
 
 
+def test_progress_which_events_have_overtaken_is_late_and_no_more(maker: Maker) -> None:
+    """A server under load sends both by queues of their own. A broker once ended because of it."""
+    keyspace = maker.keyspace()
+    kv = maker.item("a/journal")
+    keyspace.apply([(header(kv.mod_revision), [Event(kv)]), (header(kv.mod_revision - 1), [])])
+    assert keyspace.header.revision == kv.mod_revision
+    assert keyspace.read_through == kv.mod_revision
+    assert not keyspace.apply([(header(kv.mod_revision - 1), [])])
+    assert keyspace.read_through == kv.mod_revision
+
+
 def test_a_response_with_events_is_read_through_to_its_last_event(maker: Maker) -> None:
     keyspace = maker.keyspace()
     kv = maker.item("a/journal")
@@ -184,9 +195,10 @@ def test_contradictions_are_fatal_and_nothing_is_applied(maker: Maker) -> None:
     keyspace = maker.keyspace()
     old = maker.revision
     kv = maker.item("new/journal")
+    later = KeyValue(key=kv.key, value=kv.value, mod_revision=kv.mod_revision + 1)
     for batch in (
         (header(kv.mod_revision, cluster_id=2), [Event(kv)]),
-        (header(old - 1), []),
+        (header(old - 1), [Event(later)]),
         (header(kv.mod_revision), [Event(KeyValue(key=kv.key, value=kv.value, mod_revision=old))]),
     ):
         with pytest.raises(KeySpaceInconsistentError):
