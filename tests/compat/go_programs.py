@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from acknowledged_load import Load
 from local_clusters import eventually, keyspace_of
@@ -11,7 +12,7 @@ from local_clusters import eventually, keyspace_of
 from gazette_py.client import connect
 from gazette_py.clock import SYSTEM
 from gazette_py.core.allocator.state import leader_of
-from gazette_py.errors import GazetteError
+from gazette_py.errors import ConfigError, GazetteError
 from gazette_py.local.cluster import LocalCluster
 from gazette_py.local.ports import free_ports
 from gazette_py.local.process import ChildProcess
@@ -120,9 +121,8 @@ async def go_member(
         *arguments,
     ]
     log = cluster.config.data_dir / "logs" / f"{name}.log"
-    process = await ChildProcess.start(name, command, log)
+    process = await _start(name, command, log, f"http://127.0.0.1:{port}/debug/ready")
     try:
-        await process.wait_listening(f"http://127.0.0.1:{port}/debug/ready", 20, SYSTEM)
 
         async def is_member() -> bool:
             members = (await keyspace_of(cluster)).members
@@ -133,6 +133,20 @@ async def go_member(
         yield GoBroker(name, f"http://127.0.0.1:{port}", process)
     finally:
         await process.kill()
+
+
+async def _start(name: str, command: Sequence[str], log: Path, ready: str) -> ChildProcess:
+    """Start a process until it serves: it gives up if a busy etcd does not answer at once."""
+    while True:
+        process = await ChildProcess.start(name, command, log)
+        try:
+            await process.wait_listening(ready, 20, SYSTEM)
+        except ConfigError as exc:
+            await process.kill()
+            if "failed to build Etcd client" not in str(exc):
+                raise
+        else:
+            return process
 
 
 @asynccontextmanager
