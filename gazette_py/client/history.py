@@ -192,6 +192,4 @@ class History:
             del self._pieces[dropped]
             if dropped in self._tasks:
                 self._tasks[dropped].cancel()
-        if failure is Failure.CORRUPT:
-            self._pieces[fetch].clear()
         self._news.set()

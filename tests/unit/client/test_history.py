@@ -22,9 +22,10 @@ CONTENT = hashlib.shake_128(b"history").digest(8 * MIB)
 class Chunks:
     """A stream which gives what it is told to, and may break."""
 
-    def __init__(self, chunks: list[bytes], *, breaks: bool = False) -> None:
+    def __init__(self, chunks: list[bytes], *, breaks: bool = False, hangs: bool = False) -> None:
         self._chunks = chunks
         self._breaks = breaks
+        self._hangs = hangs
         self.is_closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -33,6 +34,8 @@ class Chunks:
     async def __anext__(self) -> bytes:
         if self._chunks:
             return self._chunks.pop(0)
+        if self._hangs:
+            await asyncio.Event().wait()
         if self._breaks:
             raise StoreUnavailableError("s3://bucket/", "fetch", "", "connection reset")
         raise StopAsyncIteration
@@ -193,7 +196,7 @@ async def test_a_failure_ahead_ends_the_fetches_behind_it(
     store: HeldStore, executor: ThreadPoolExecutor
 ) -> None:
     denied = StoreDeniedError("s3://bucket/", "fetch", "", "403")
-    endless = Chunks([CONTENT[2 * MIB : 3 * MIB]] * 1, breaks=True)
+    endless = Chunks([CONTENT[2 * MIB : 3 * MIB]], hangs=True)
     plan = plan_of(
         store.hold(0, MIB),
         store.hold(MIB, 2 * MIB, denied),

@@ -13,11 +13,13 @@ from broker_in_process import InProcess, broker_in_process
 from stored_journals import JOURNAL, StoredJournal, stored_journal
 
 from gazette_py.client import Client, Reader, Source, connect
+from gazette_py.clock import SystemClock
 from gazette_py.errors import (
     JournalNotFoundError,
     OffsetJumpError,
     OffsetNotYetAvailableError,
     ReadError,
+    StoreMissingError,
 )
 from gazette_py.protocol.enums import CompressionCodec
 
@@ -49,6 +51,13 @@ async def client(broker: InProcess, tmp_path: Path) -> AsyncIterator[Client]:
 async def reading(client: Client, **options: Any) -> AsyncIterator[Reader]:
     async with asyncio.timeout(10), client.reader(JOURNAL, **options) as reader:
         yield reader
+
+
+class SetClock(SystemClock):
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
 
 
 async def rest_of(reader: Reader) -> bytes:
@@ -183,6 +192,49 @@ class TestSources:
         monkeypatch.setattr(client, "_fragments_page", refuse)
         async with reading(client) as reader:
             assert await rest_of(reader) == CONTENT
+
+    async def test_only_what_is_missing_is_asked_of_the_broker(
+        self, journal: StoredJournal, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fragments = await journal.put_all(CONTENT, 10_000)
+        await journal.refresh()
+        open_url, opened = client._fetcher.open, []
+
+        async def open_most(url: str) -> Any:
+            opened.append(int(url.rpartition("/")[2][:16], 16))
+            if opened[-1] == 20_000:
+                raise StoreMissingError("file:///", "fetch", url, "gone for a moment")
+            return await open_url(url)
+
+        monkeypatch.setattr(client._fetcher, "open", open_most)
+        async with reading(client) as reader:
+            assert await rest_of(reader) == CONTENT
+        assert set(opened) == {fragment.begin for fragment in fragments}
+        assert max(opened) > 20_000
+
+    async def test_urls_are_not_used_until_they_expire(
+        self, broker: InProcess, journal: StoredJournal, tmp_path: Path
+    ) -> None:
+        """A reader who is slow lists again."""
+        await journal.put_all(CONTENT, 1000)
+        await journal.refresh()
+        clock = SetClock()
+        async with connect(
+            broker.endpoint, file_root=str(tmp_path / "store"), clock=clock
+        ) as client:
+            page, listings = client._fragments_page, []
+
+            async def noted(request: Any) -> Any:
+                listings.append(request.next_page_token)
+                return await page(request)
+
+            client._fragments_page = noted  # type: ignore[method-assign]
+            async with reading(client, read_ahead_bytes=1) as reader:
+                assert await reader.next_batch() is not None
+                assert listings == [0]
+                clock.ahead_s = 1000
+                await rest_of(reader)
+        assert listings == [0, 1000]
 
 
 class TestJumps:

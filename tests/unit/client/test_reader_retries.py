@@ -197,10 +197,11 @@ async def test_the_head_of_a_read_from_there_is_asked_for_once() -> None:
         [metadata(7, 10), content(7, b"new")],
     )
     async with (
-        served(broker) as (client, _),
+        served(broker) as (client, clock),
         client.reader(JOURNAL, offset=-1, block=True, end_offset=10) as reader,
     ):
         assert await all_of(reader) == b"new"
+    assert clock.waited == [0.05, 0.05]  # After each failure; what was asked for came between.
     asked = [(read.offset, read.block, read.metadata_only) for read in broker.reads]
     assert asked == [(-1, False, True), (-1, False, True), (7, True, False), (7, True, False)]
 
