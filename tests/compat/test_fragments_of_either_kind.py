@@ -11,7 +11,7 @@ from go_programs import go_member
 from local_clusters import apply, config, eventually, spec
 from versitygw_server import S3Server
 
-from gazette_py.client import Client, connect
+from gazette_py.client import Client, Source, connect
 from gazette_py.lake import Lake
 from gazette_py.local.cluster import LocalCluster
 from gazette_py.protocol.enums import CompressionCodec
@@ -70,6 +70,21 @@ async def read_back(
         await eventually(is_read, f"read back: {each.name}")
 
 
+async def read_directly(client: Client, prefix: str, codecs: list[CompressionCodec]) -> None:
+    """Read all journals of a prefix straight from the store, to which brokers show the way."""
+    for codec in codecs:
+        name = f"{prefix}/{codec.name}"
+        expected = b"".join(content(name))
+        async with client.reader(name, end_offset=len(expected)) as reader:
+            sources, read = set(), b""
+            async for batch in reader.batches():
+                read += bytes(batch)
+                sources.add(reader.health().source)
+            assert read == expected
+            assert reader.health().last_error is None
+            assert Source.STORE in sources
+
+
 async def test_each_kind_reads_the_fragments_of_the_other(
     tmp_path: Path, go_broker: str, s3: S3Server
 ) -> None:
@@ -95,3 +110,10 @@ async def test_each_kind_reads_the_fragments_of_the_other(
                 await eventually(is_stored, f"stored: {journal}")
         await read_back(theirs, "ours", s3, codecs)
         await read_back(ours, "theirs", s3, codecs)
+        async with (
+            connect(cluster.endpoints[0]) as by_ours,
+            connect(go.endpoint) as by_theirs,
+        ):
+            for prefix in ("ours", "theirs"):
+                await read_directly(by_ours, prefix, codecs)
+                await read_directly(by_theirs, prefix, codecs)
