@@ -6,7 +6,8 @@ Invariants:
     D2  The last piece is handed out only after the comparison: who was given a whole fragment holds
         what its writer summed.
     D3  That also holds where a stream broke, and another one was read from where it did: the second
-        must begin with the same bytes as were handed out of the first.
+        must begin with the same bytes as were handed out of the first. And it holds where the rest
+        came from a broker: the sum goes on over that.
 
 Units: bytes before compression, offsets of the journal.
 Source: gazette/core broker/client/reader.go (FragmentReader), which verifies only the length.
@@ -48,7 +49,7 @@ class FragmentReader:
         self._fragment = fragment
         self._executor = executor
         self._length = 0  # Of what was handed out,
-        self._digest = b""  # and its SHA-1.
+        self._sum = _new_sum()  # and its SHA-1.
 
     async def read(self, stream: ObjectStream) -> AsyncGenerator[bytes, None]:
         """Yield content, which continues what was yielded before.
@@ -61,31 +62,62 @@ class FragmentReader:
         decoding = _Decoding(
             self._fragment,
             skip=self._length,
-            skip_digest=self._digest,
+            skip_digest=self._sum.digest(),
             is_still_gzip=stream.content_encoding == "gzip",
         )
         loop = asyncio.get_running_loop()
-        held, held_digest = b"", b""
+        held, held_sum = b"", self._sum
         async with aclosing(stream.chunks):
             async for chunk in stream.chunks:
                 rest = memoryview(chunk)
                 while rest:
-                    piece, digest, rest = await loop.run_in_executor(
+                    piece, piece_sum, rest = await loop.run_in_executor(
                         self._executor, decoding.decode, rest
                     )
                     if held and piece:
-                        self._hand_out(held, held_digest)
+                        self._hand_out(held, held_sum)
                         yield held
                     if piece:
-                        held, held_digest = piece, digest
+                        held, held_sum = piece, piece_sum
         decoding.finish()
         if held:
-            self._hand_out(held, held_digest)
+            self._hand_out(held, held_sum)
             yield held
 
-    def _hand_out(self, piece: bytes, digest: bytes) -> None:
+    def continuation(self) -> "Continuation":
+        """Return what compares the fragment if its rest comes from elsewhere."""
+        return Continuation(self._fragment, self._length, self._sum)
+
+    def _hand_out(self, piece: bytes, piece_sum: "hashlib._Hash") -> None:
         self._length += len(piece)
-        self._digest = digest
+        self._sum = piece_sum
+
+
+class Continuation:
+    """Compares a fragment of which the beginning was handed out unconfirmed (D3)."""
+
+    def __init__(self, fragment: Fragment, length: int, sum_so_far: "hashlib._Hash") -> None:
+        self._fragment = fragment
+        self._length = length
+        self._sum = sum_so_far.copy()
+
+    def take(self, begin: int, content: memoryview) -> bool:
+        """Take what is about to be handed out at an offset, and tell whether more is awaited.
+
+        Raises:
+            CorruptFragmentError: The content completes the fragment, which differs from its name.
+        """
+        fragment = self._fragment
+        if begin != fragment.begin + self._length:
+            return False  # Nothing of the file was handed out, or the rest of it was jumped over.
+        rest = content[: fragment.length - self._length]
+        self._sum.update(rest)
+        self._length += len(rest)
+        if self._length < fragment.length:
+            return True
+        if self._sum.digest() != fragment.sum:
+            raise _corrupt(fragment, self._length, self._sum, "its rest was read by a broker")
+        return False
 
 
 class _Decoding:
@@ -96,12 +128,12 @@ class _Decoding:
     ) -> None:
         self._fragment = fragment
         self._decompressor = decompressor(fragment.compression_codec, is_still_gzip=is_still_gzip)
-        self._sum = hashlib.sha1(usedforsecurity=False)
+        self._sum = _new_sum()
         self._length = 0
         self._skip = skip
         self._skip_digest = skip_digest
 
-    def decode(self, data: memoryview) -> tuple[bytes, bytes, memoryview]:
+    def decode(self, data: memoryview) -> "tuple[bytes, hashlib._Hash, memoryview]":
         """Take a prefix of the file's next bytes.
 
         Returns:
@@ -124,7 +156,7 @@ class _Decoding:
         self._length += len(content)
         if self._length > self._fragment.length:
             raise self._corrupt("the file goes on")
-        return content, self._sum.digest(), data
+        return content, self._sum.copy(), data
 
     def finish(self) -> None:
         """Compare the whole content with what the fragment promises (D1)."""
@@ -145,11 +177,20 @@ class _Decoding:
         return content[len(front) :]
 
     def _corrupt(self, reason: str) -> CorruptFragmentError:
-        found = f"{self._length} bytes with SHA-1 {self._sum.hexdigest()}"
-        fragment = self._fragment
-        return CorruptFragmentError(
-            fragment.journal,
-            f"{fragment.backing_store.partition('?')[0]}{content_path(fragment)}",
-            f"{fragment.length} bytes with SHA-1 {fragment.sum.hex()}",
-            f"{found} ({reason})" if reason else found,
-        )
+        return _corrupt(self._fragment, self._length, self._sum, reason)
+
+
+def _new_sum() -> "hashlib._Hash":
+    return hashlib.sha1(usedforsecurity=False)
+
+
+def _corrupt(
+    fragment: Fragment, length: int, found_sum: "hashlib._Hash", reason: str
+) -> CorruptFragmentError:
+    found = f"{length} bytes with SHA-1 {found_sum.hexdigest()}"
+    return CorruptFragmentError(
+        fragment.journal,
+        f"{fragment.backing_store.partition('?')[0]}{content_path(fragment)}",
+        f"{fragment.length} bytes with SHA-1 {fragment.sum.hex()}",
+        f"{found} ({reason})" if reason else found,
+    )

@@ -9,7 +9,7 @@ Invariants:
         says, in number and in bytes which wait.
 
 A stream which breaks is taken up again some times. What the store then does not give is left to the
-caller, who asks a broker: of a fragment whose rest comes from there, no sum is compared here.
+caller, who asks a broker, and continues the comparison over what that sends.
 
 Source: our own; gazette/core broker/client/reader.go fetches one fragment at a time.
 """
@@ -23,7 +23,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Final
 
-from gazette_py.client.direct import FragmentReader
+from gazette_py.client.direct import Continuation, FragmentReader
 from gazette_py.core.read_plan import Failure, Fetch, ReadPlan, Source
 from gazette_py.errors import (
     CorruptFragmentError,
@@ -60,7 +60,9 @@ class History:
         self._executor = executor
         self._tasks: dict[Fetch, asyncio.Task[None]] = {}  # Those which run.
         self._pieces: dict[Fetch, deque[memoryview]] = {}
-        self._error: GazetteError | None = None  # Of the fetch which failed, the plan's last.
+        self.continuation: Continuation | None = None  # Of what failed last and was raised.
+        self._failed: tuple[GazetteError, Continuation | None] | None = None  # The plan's last.
+        self._readers: dict[Fetch, FragmentReader] = {}
         self._is_closed = False
         self._crash: BaseException | None = None  # Of a task: a bug.
         self._news = asyncio.Event()  # For the reader: pieces, or a failure.
@@ -89,8 +91,8 @@ class History:
             await self._news.wait()
         if plan.source is not Source.STORE:
             self._pieces.clear()
-            if self._error is not None:
-                error, self._error = self._error, None
+            if self._failed is not None:
+                (error, self.continuation), self._failed = self._failed, None
                 raise error
         return [], None
 
@@ -137,6 +139,7 @@ class History:
 
     def _ended(self, fetch: Fetch, task: "asyncio.Task[None]") -> None:
         self._tasks.pop(fetch, None)
+        self._readers.pop(fetch, None)
         if not task.cancelled() and (crash := task.exception()) is not None:
             self._crash = crash
             self._news.set()
@@ -156,7 +159,7 @@ class History:
     async def _fetch(self, fetch: Fetch) -> None:
         """Receive what is wanted of a file, by another stream if one breaks."""
         fragment = fetch.stored.fragment
-        reader = FragmentReader(fragment, self._executor)
+        reader = self._readers[fetch] = FragmentReader(fragment, self._executor)
         position = fragment.begin
         streams = 0
         while fetch.is_open:
@@ -187,7 +190,9 @@ class History:
         self._news.set()
 
     def _fail(self, fetch: Fetch, failure: Failure, error: GazetteError) -> None:
-        self._error = error
+        # A fragment of which nothing was handed out may be replaced by another.
+        has_begun = fetch.received > fetch.begin
+        self._failed = (error, self._readers[fetch].continuation() if has_begun else None)
         for dropped in self._plan.failed(fetch, failure):
             del self._pieces[dropped]
             if dropped in self._tasks:

@@ -35,6 +35,7 @@ from gazette_py import errors
 from gazette_py.client import outcomes
 from gazette_py.client.backoff import backoff_s
 from gazette_py.client.batches import Batch, Batches, Lines
+from gazette_py.client.direct import Continuation
 from gazette_py.client.dispatch import Dispatcher
 from gazette_py.client.history import FETCHES_MAX, History, OpenURL
 from gazette_py.clock import Clock
@@ -127,6 +128,7 @@ class Reader:
         )
         self._history = History(self._plan, open_url=access.open_url, executor=access.executor)
         self._fragment: Fragment | None = None  # Of the broker's content.
+        self._continuation: Continuation | None = None
         self._listed_at = 0.0
         self._attempt = 0  # Failed ones in a row; -1 after one which gave content.
         self._is_answered = False
@@ -289,8 +291,22 @@ class Reader:
         if not content:
             return None
         begin = self.offset
+        await self._confirm(begin, content)
         self._plan.handed_out(len(content))
         return Batch(begin=begin, pieces=(content,), fragment=self._fragment)
+
+    async def _confirm(self, begin: int, content: memoryview) -> None:
+        """Compare a fragment which the store gave a part of, before its last byte is handed out."""
+        continuation, self._continuation = self._continuation, None
+        if continuation is None:
+            return
+        try:
+            if continuation.take(begin, content):
+                self._continuation = continuation
+        except errors.CorruptFragmentError:
+            assert self._stream is not None, "content came from it"
+            await self._stream.aclose()
+            raise
 
     async def _ended(self) -> None:
         """Handle a clean end of stream: brokers change, tokens expire, a file has the rest."""
@@ -310,6 +326,7 @@ class Reader:
         if isinstance(exc, errors.StoreError):
             # The plan knows who else may have the content.
             self._last_error = self._store_error = exc
+            self._continuation = self._history.continuation
             log.warning("asking_a_broker journal=%s offset=%d: %s", self.journal, self.offset, exc)
             return
         self._plan.broker_ended()

@@ -15,13 +15,16 @@ from stored_journals import JOURNAL, StoredJournal, stored_journal
 from gazette_py.client import Client, Reader, Source, connect
 from gazette_py.clock import SystemClock
 from gazette_py.errors import (
+    CorruptFragmentError,
     JournalNotFoundError,
     OffsetJumpError,
     OffsetNotYetAvailableError,
     ReadError,
     StoreMissingError,
+    StoreUnavailableError,
 )
 from gazette_py.protocol.enums import CompressionCodec
+from gazette_py.stores.base import ObjectStream
 
 CONTENT = b"".join(b'{"n": %d}\n' % n for n in range(5000))
 LONG_AGO_S = 7 * 3600
@@ -235,6 +238,83 @@ class TestSources:
                 clock.ahead_s = 1000
                 await rest_of(reader)
         assert listings == [0, 1000]
+
+
+class TestRestsFromBrokers:
+    """Of a file whose stream breaks for good, the rest comes from a broker, and is summed, too."""
+
+    LONG = CONTENT * 60
+
+    @pytest.fixture
+    def broken(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        """Chunks which the store gives of every file before its stream breaks."""
+        chunks: list[bytes] = []
+
+        async def give() -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+            raise StoreUnavailableError("file:///", "fetch", "", "connection reset")
+
+        async def open_broken(_url: str) -> ObjectStream:
+            return ObjectStream("", give())  # type: ignore[arg-type]  # It has all of it.
+
+        monkeypatch.setattr(client._fetcher, "open", open_broken)
+        return chunks
+
+    @pytest.mark.parametrize("offset", [0, 5, (1 << 20) + 5])
+    async def test_both_are_joined(
+        self, journal: StoredJournal, client: Client, broken: list[bytes], offset: int
+    ) -> None:
+        await journal.put(0, self.LONG)
+        await journal.refresh()
+        broken += [self.LONG[: 1 << 20], self.LONG[1 << 20 : 2 << 20]]
+        async with reading(client, offset=offset) as reader:
+            assert await rest_of(reader) == self.LONG[offset:]
+            assert isinstance(reader.health().last_error, StoreUnavailableError)
+
+    async def test_a_damage_of_the_first_part_is_found_before_the_end(
+        self, journal: StoredJournal, client: Client, broken: list[bytes]
+    ) -> None:
+        fragment = await journal.put(0, self.LONG)
+        await journal.refresh()
+        broken += [b"?" + self.LONG[1 : 1 << 20], self.LONG[1 << 20 : 2 << 20]]
+        async with reading(client) as reader:
+            with pytest.raises(CorruptFragmentError, match="its rest was read by a broker") as bad:
+                await rest_of(reader)
+            assert 1 << 20 < reader.offset < fragment.end
+        assert fragment.sum.hex() in bad.value.expected
+
+    async def test_a_file_which_was_replaced_before_anything_of_it_was_read(
+        self, journal: StoredJournal, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two primaries wrote the same offsets, and an operator chose."""
+        first = await journal.put(0, CONTENT)
+        await journal.refresh()
+
+        async def replace(_url: str) -> ObjectStream:
+            journal.path(first).unlink()
+            await journal.put(0, CONTENT[::-1])
+            await journal.refresh()
+            raise StoreMissingError("file:///", "fetch", "", "gone")
+
+        monkeypatch.setattr(client._fetcher, "open", replace)
+        async with reading(client) as reader:
+            assert await rest_of(reader) == CONTENT[::-1]
+
+    async def test_a_rest_which_was_jumped_over_is_not_awaited(
+        self, journal: StoredJournal, client: Client, broken: list[bytes]
+    ) -> None:
+        fragment = await journal.put(0, self.LONG)
+        await journal.put(fragment.end, CONTENT)
+        await journal.refresh(older_s=LONG_AGO_S)
+        broken += [self.LONG[: 1 << 20], self.LONG[1 << 20 : 2 << 20]]
+        async with reading(client, read_ahead_bytes=1) as reader:
+            assert await reader.next_batch() is not None
+            journal.path(fragment).unlink()
+            await journal.refresh(older_s=LONG_AGO_S)
+            with pytest.raises(OffsetJumpError):
+                await rest_of(reader)
+            assert await rest_of(reader) == CONTENT
 
 
 class TestJumps:
