@@ -142,9 +142,10 @@ class WhileAlive:
         RpcUnavailableError: The broker does not even answer a probe.
     """
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
+    def __init__(self, connection: Connection, clock: Clock, probe_after_s: float) -> None:
         self._connection = connection
         self._clock = clock
+        self._probe_after_s = probe_after_s
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -152,7 +153,7 @@ class WhileAlive:
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         # A timer, and a task only once it has run out: most calls are over by then.
-        self._timer = asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(self._probe_after_s, self._begin)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -173,7 +174,7 @@ class WhileAlive:
 
     async def _probe(self) -> None:
         while await _is_alive(self._connection):
-            await self._clock.sleep(PROBE_AFTER_S)
+            await self._clock.sleep(self._probe_after_s)
         self._timeout.reschedule(0)
 
 
@@ -269,9 +270,17 @@ class Dispatcher:
         if self.has_routes:
             self._routes.put(journal, route)
 
-    def while_alive(self, connection: Connection) -> WhileAlive:
-        """Return a context for a call by the connection, which ends if its broker is silent."""
-        return WhileAlive(connection, self._clock)
+    def while_alive(self, connection: Connection, probe_after_s: float | None = None) -> WhileAlive:
+        """Return a context for a call by the connection, which ends if its broker is silent.
+
+        Args:
+            connection: Of the call.
+            probe_after_s: When to probe the broker, and again; None: as soon as is usual for calls
+                which are to be answered at once.
+        """
+        return WhileAlive(
+            connection, self._clock, PROBE_AFTER_S if probe_after_s is None else probe_after_s
+        )
 
     def forget(self, journal: str, connection: Connection) -> None:
         """Drop the journal's route, and ask elsewhere next: a call by it found nobody."""

@@ -9,6 +9,7 @@ Invariants:
     R2  Content is handed out in order, without gaps but those announced by an `OffsetJumpError`.
     R3  A fragment whose file we cannot fetch is read through its broker instead.
     R4  A read from the write head begins at the head as it was first told, whatever fails later.
+    R5  A broker which is silent, as it sleeps or was cut off, is left for another.
 
 Which outcomes end a read:
     a status which time does not mend, a violation of the protocol, a corrupt fragment   raised
@@ -52,6 +53,10 @@ _NOT_FOUND_ATTEMPTS = 4
 
 _RETRIED_CODES = {"UNKNOWN", "INTERNAL", "CANCELLED", "ABORTED"}
 """Beside those of retryable errors. Brokers answer with UNKNOWN where a store fails them."""
+
+PROBE_AFTER_S = 20.0
+"""A broker which sends nothing for so long is probed. A reader who waits at the write head hears
+nothing from a good one, either, and there may be many of them."""
 
 BATCH_BYTES_MAX = 4 << 20
 """Of a batch, unless the caller says otherwise: it is split and parsed in milliseconds."""
@@ -380,7 +385,12 @@ class Reader:
                 request, metadata=broker.tokens.for_journal(Capability.READ, self.journal)
             )
             try:
-                async for response in call:
+                messages = aiter(call)
+                while True:
+                    async with self._dispatcher.while_alive(broker, PROBE_AFTER_S):
+                        response = await anext(messages, None)
+                    if response is None:
+                        break
                     last = response
                     yield self._on_response(response)
             except grpc.aio.AioRpcError as exc:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from broker_harness import until
 
-from gazette_py.client import Client, connect, dispatch
+from gazette_py.client import Client, connect, dispatch, reader
 from gazette_py.errors import AppendOutcomeUnknownError, RpcUnavailableError
 
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
@@ -62,6 +63,21 @@ async def test_an_append_is_not_left_waiting_for_a_silent_broker(client: Client)
     with pytest.raises((RpcUnavailableError, AppendOutcomeUnknownError)) as caught:
         await client.append("a/journal", b"content", retry=False)
     assert "does not answer" in str(caught.value)
+
+
+async def test_a_reader_does_not_wait_for_a_silent_broker_for_ever(
+    client: Client, brokers: list[SilentBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5. Who waits at the write head would not be told of an append, nor that he is not."""
+    monkeypatch.setattr(reader, "PROBE_AFTER_S", 0.05)
+    async with client.reader("a/journal", block=True) as reading:
+        waiting = asyncio.ensure_future(reading.next_batch())
+        await until(lambda: [broker.visitors for broker in brokers] == [1, 1], "asked elsewhere")
+        assert "does not answer" in str(reading.health().last_error)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 async def test_a_silent_broker_is_avoided_afterwards(
