@@ -46,7 +46,7 @@ class Lake:
     """
 
     def __init__(self, store: str, *, file_root: str = "") -> None:
-        self._url = store
+        self.url = store
         self._file_root = file_root
         self._registry = StoreRegistry(SYSTEM, file_root=file_root)
         self._executor = ThreadPoolExecutor(_DECODING_THREADS_MAX, thread_name_prefix="lake")
@@ -55,6 +55,10 @@ class Lake:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release connections and threads."""
         await self._registry.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -73,10 +77,10 @@ class Lake:
             ConflictingFragmentsError: There are fragments of the same offsets, but other content.
             StoreError: The store cannot be listed.
         """
-        store = self._registry.get(self._url).store
+        store = self._registry.get(self.url).store
         files = await list_fragments(
             journal,
-            [(self._url, store)],
+            [(self.url, store)],
             frozenset(journals).__contains__,
             refuse_foreign=not skip_foreign,
         )
@@ -139,7 +143,7 @@ class Lake:
     async def _read_slice(
         self, part: Slice, before: "_Overlap | None", after: "_Overlap | None"
     ) -> AsyncGenerator[bytes, None]:
-        store = self._registry.get(self._url).store
+        store = self._registry.get(self.url).store
         stream = await store.get(stored_path(part.file))
         offset = part.file.begin
         async with aclosing(read_fragment(part.file.fragment, stream, self._executor)) as pieces:
@@ -170,7 +174,7 @@ class Lake:
         """
         if at is not None and at.tzinfo is None:
             raise ValueError(f"{at} has no time zone")
-        store = self._registry.get(self._url).store
+        store = self._registry.get(self.url).store
         times = await watermark_times(store, journal)
         if at is not None:
             times = [time for time in times if time >= at.timestamp()][:1]
@@ -186,7 +190,7 @@ class Lake:
         fragment = part.file.fragment
         is_whole = part.skip == 0 and fragment.compression_codec in _READABLE
         name = stored_path(part.file)
-        url = StoreURL.parse(self._url)
+        url = StoreURL.parse(self.url)
         if is_whole and url.scheme == "file":
             root = os.path.abspath(self._file_root)  # noqa: ASYNC240  # It asks no disk.
             return os.path.join(root, url.path.lstrip("/") + url.rewrite(name))
@@ -205,7 +209,7 @@ class Lake:
         return str(target)
 
     async def _stored_bytes(self, part: Slice) -> AsyncGenerator[bytes, None]:
-        store = self._registry.get(self._url).store
+        store = self._registry.get(self.url).store
         stream = await store.get(stored_path(part.file))
         async with aclosing(stream.chunks) as chunks:
             async for chunk in chunks:

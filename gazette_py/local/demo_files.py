@@ -9,7 +9,7 @@ from typing import Any
 
 from gazette_py.errors import GazetteError
 from gazette_py.lake import Lake
-from gazette_py.lake.duckdb import JsonLinesView, create_view
+from gazette_py.lake.file_views import JsonLinesView, create_view
 from gazette_py.local.flights import COLUMNS, Flight
 
 _COLUMNS = {name: "VARCHAR" if is_text else "BIGINT" for name, is_text in COLUMNS.items()}
