@@ -13,6 +13,7 @@ from typing import Any, Self
 from gazette_py.errors import OffsetJumpError, ValidationError
 from gazette_py.lake.cover import Gap, Slice, cover
 from gazette_py.lake.files import Lake
+from gazette_py.lake.sql import select
 
 
 class JsonLinesView:
@@ -85,27 +86,7 @@ async def create_view(
 
 
 def _statement(name: str, view: JsonLinesView, columns: Mapping[str, str] | None) -> str:
-    options = ["format = 'newline_delimited'"]
-    partitions = {_partition_names(part) for part in view.parts}
-    if len(partitions) == 1 and partitions != {()}:
-        options.append("hive_partitioning = true")
-    else:
-        options.append("hive_partitioning = false")
-    if columns is not None:
-        pairs = ", ".join(f"{_quoted(key)}: {_quoted(kind)}" for key, kind in columns.items())
-        options.append(f"columns = {{{pairs}}}")
-    paths = ", ".join(_quoted(path) for path in view.paths)
     identifier = '"' + name.replace('"', '""') + '"'
-    return (
-        f"CREATE OR REPLACE TEMP VIEW {identifier} AS"  # noqa: S608  # All of it is quoted.
-        f" SELECT * FROM read_json([{paths}], {', '.join(options)})"
-    )
-
-
-def _partition_names(part: Slice) -> tuple[str, ...]:
-    elements = part.file.fragment.path_postfix.split("/")
-    return tuple(element.partition("=")[0] for element in elements if "=" in element)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    postfixes = [part.file.fragment.path_postfix for part in view.parts]
+    query = select(view.paths, postfixes, columns=columns)
+    return f"CREATE OR REPLACE TEMP VIEW {identifier} AS {query}"

@@ -23,7 +23,7 @@ from gazette_py.clock import SYSTEM
 from gazette_py.core.fragment_index import IndexEntry, conflicting
 from gazette_py.errors import ConflictingFragmentsError, OffsetJumpError
 from gazette_py.lake.cover import Gap, Slice, cover
-from gazette_py.protocol.enums import CompressionCodec
+from gazette_py.lake.sql import READABLE
 from gazette_py.protocol.fragment import content_path
 from gazette_py.protocol.store_url import StoreURL
 from gazette_py.protocol.watermark import Watermark
@@ -32,9 +32,6 @@ from gazette_py.stores.registry import StoreRegistry
 from gazette_py.stores.watermarks import read_watermark, watermark_times
 
 _DECODING_THREADS_MAX = 4
-
-_READABLE = frozenset({CompressionCodec.NONE, CompressionCodec.GZIP, CompressionCodec.ZSTANDARD})
-"""Codecs which other programs know by the file's extension."""
 
 
 class Lake:
@@ -188,7 +185,7 @@ class Lake:
         Directories keep their names, and with them the partitions of a Hive-style postfix.
         """
         fragment = part.file.fragment
-        is_whole = part.skip == 0 and fragment.compression_codec in _READABLE
+        is_whole = part.skip == 0 and fragment.compression_codec in READABLE
         name = stored_path(part.file)
         url = StoreURL.parse(self.url)
         if is_whole and url.scheme == "file":

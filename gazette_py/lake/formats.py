@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from gazette_py.errors import RecordError, ValidationError
+from gazette_py.lake.content_types import format_name_of
 from gazette_py.lake.extras import require
 from gazette_py.lake.records import Block
 
@@ -16,15 +17,6 @@ pa = require("pyarrow")
 
 Columns = Mapping[str, Any]
 """Types by name: those of Arrow, or their names such as "int64", "string", "timestamp[us]"."""
-
-CONTENT_TYPES = {
-    "": "json",
-    "application/json": "json",
-    "application/x-ndjson": "json",
-    "text/csv": "csv",
-    "text/plain": "lines",
-}
-"""Formats by the label content-type."""
 
 
 class Format(Protocol):
@@ -164,20 +156,7 @@ def format_of(chosen: "str | Format", content_types: Mapping[str, str]) -> Forma
         if chosen not in _FORMATS:
             raise ValidationError("format", f"{chosen!r} is none of {', '.join(_FORMATS)}")
         return _FORMATS[chosen]()
-    found: dict[str, str] = {}
-    for journal, content_type in content_types.items():
-        if (name := CONTENT_TYPES.get(content_type.partition(";")[0].strip())) is None:
-            raise ValidationError(
-                "format",
-                f"journal {journal} has content of type {content_type}: say how to read it, such as"
-                " format='lines'",
-            )
-        found.setdefault(name, journal)
-    if len(found) > 1:
-        raise ValidationError(
-            "format", f"journals {' and '.join(found.values())} have different content types"
-        )
-    return _FORMATS[next(iter(found), "json")]()
+    return _FORMATS[format_name_of(content_types)]()
 
 
 def schema_of(columns: Any) -> Any:

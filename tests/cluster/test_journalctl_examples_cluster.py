@@ -13,7 +13,7 @@ from gazette_py.cli.journalctl import cli
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
-ORDER = ("apply", "append", "list", "describe", "head", "fragments", "read", "delete")
+ORDER = ("apply", "append", "list", "describe", "head", "fragments", "read", "lake", "delete")
 """What later commands need is made by earlier ones."""
 
 SPECS = """\
@@ -39,9 +39,11 @@ def examples() -> list[str]:
     found = []
     for name in ORDER:
         command = cli.get_command(context, name)
-        assert command is not None
-        assert command.epilog is not None
-        found += [line.strip() for line in command.epilog.strip().splitlines()]
+        verbs = [command, *getattr(command, "commands", {}).values()]
+        for verb in verbs:
+            assert verb is not None
+            assert verb.epilog is not None
+            found += [line.strip() for line in verb.epilog.strip().splitlines()]
     return found
 
 
@@ -54,6 +56,14 @@ def prepare(directory: Path) -> None:
         (directory / name).write_text(lines)
 
 
+def wait_stored(directory: Path, env: dict[str, str]) -> None:
+    """Wait until brokers tell of a stored fragment of the journal."""
+    name = "/".join(directory.parts[-2:])
+    listing = f"gazette-journalctl fragments {name} --unpersisted exclude --allow-empty"
+    script = f"until {listing} | grep -q . ; do sleep 0.2 ; done"
+    subprocess.run(["timeout", "30", "bash", "-c", script], env=env, check=True)
+
+
 def test_every_example_does_what_it_says(tmp_path: Path) -> None:
     prepare(tmp_path)
     with dev("--brokers", "2") as (_, ready):
@@ -62,7 +72,11 @@ def test_every_example_does_what_it_says(tmp_path: Path) -> None:
             "BROKER_ADDRESS": ready["brokers"][0],
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "fragments").symlink_to(ready["file_root"])
         for example in examples():
+            if "lake sql" in example:
+                wait_stored(tmp_path / "data" / "fragments" / "acme" / "orders", env)
             follows = " -f --offset" in example or "tail -F" in example
             limit = ["timeout", "-s", "INT", str(FOLLOWING_S if follows else 60)]
             done = subprocess.run(
