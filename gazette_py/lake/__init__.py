@@ -25,11 +25,15 @@ from gazette_py.lake.files import Lake
 from gazette_py.protocol.watermark import Watermark
 
 if TYPE_CHECKING:
+    from gazette_py.lake.engines import DuckDBView
     from gazette_py.lake.formats import Parsed
+    from gazette_py.lake.journal_table import JournalTable
     from gazette_py.lake.tables import duckdb, table
 
 __all__ = [
+    "DuckDBView",
     "Gap",
+    "JournalTable",
     "Lake",
     "Parsed",
     "Slice",
@@ -40,7 +44,13 @@ __all__ = [
     "table",
 ]
 
-_OF_EXTRA = {"table": "tables", "duckdb": "tables", "Parsed": "formats"}
+_OF_EXTRA = {
+    "DuckDBView": "engines",
+    "JournalTable": "journal_table",
+    "Parsed": "formats",
+    "duckdb": "tables",
+    "table": "tables",
+}
 
 
 def __getattr__(name: str) -> Any:

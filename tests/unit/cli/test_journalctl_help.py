@@ -19,8 +19,9 @@ def _examples(name: str) -> list[list[str]]:
     command = cli.get_command(_CONTEXT, name)
     assert command is not None
     assert command.epilog is not None
+    verbs = command.commands.values() if isinstance(command, click.Group) else ()
     calls = []
-    for line in command.epilog.strip().splitlines():
+    for line in "\n".join(str(each.epilog) for each in (command, *verbs)).strip().splitlines():
         for part in " ".join(shlex.split(line, comments=True)).split(" | "):
             words = part.split(" < ")[0].split(" ")
             if words[0] == "journalctl":
@@ -45,6 +46,9 @@ def test_examples_are_accepted(name: str) -> None:
     for verb, *args in examples:
         command = cli.get_command(_CONTEXT, verb)
         assert command is not None
+        if isinstance(command, click.Group):
+            verb, *args = args
+            command = command.commands[verb]
         with command.make_context(verb, args) as context:  # Raises what a user would be told.
             assert context.params
 
