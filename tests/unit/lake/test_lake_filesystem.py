@@ -2,7 +2,9 @@
 
 import asyncio
 import csv
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,12 @@ def fs(cluster: InProcessCluster) -> Iterator[Any]:
 def registered() -> None:
     """As the entry point does where the package is installed."""
     fsspec.register_implementation("journal", JournalFileSystem, clobber=True)
+
+
+def test_the_package_registers_it() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    point = project["entry-points"]["fsspec.specs"]["journal"]
+    assert EntryPoint("journal", point, "fsspec.specs").load() is JournalFileSystem
 
 
 def test_names_are_a_tree(fs: Any) -> None:
