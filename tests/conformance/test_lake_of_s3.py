@@ -8,6 +8,7 @@ import pytest
 from fragment_files import write_fragment
 from versitygw_server import S3Server, versitygw
 
+from gazette_py import lake
 from gazette_py.errors import StoreDeniedError
 from gazette_py.lake import Lake
 from gazette_py.protocol.enums import CompressionCodec
@@ -38,20 +39,25 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server
 
 
 async def test_content_is_read_from_s3(server: S3Server) -> None:
-    async with Lake(server.url("lake/")) as lake:
-        assert b"".join([piece async for piece in lake.read(JOURNAL)]) == CONTENT
+    async with Lake(server.url("lake/")) as opened:
+        assert b"".join([piece async for piece in opened.read(JOURNAL)]) == CONTENT
 
 
 async def test_who_has_no_permission_is_told(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
-    async with Lake(server.url("lake/")) as lake:
+    async with Lake(server.url("lake/")) as opened:
         with pytest.raises(StoreDeniedError):
-            await lake.files(JOURNAL)
+            await opened.files(JOURNAL)
 
 
 async def test_a_bucket_which_is_not_there_is_no_empty_one(server: S3Server) -> None:
-    async with Lake(server.url("lake/", bucket="elsewhere")) as lake:
+    async with Lake(server.url("lake/", bucket="elsewhere")) as opened:
         with pytest.raises(StoreDeniedError):
-            await lake.files(JOURNAL)
+            await opened.files(JOURNAL)
+
+
+def test_a_table_over_s3_has_each_row_once(server: S3Server) -> None:
+    with lake.table(JOURNAL, store=server.url("lake/")) as table:
+        assert table.reader(["id"]).read_all().column(0).to_pylist() == list(range(1000))
