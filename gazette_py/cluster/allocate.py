@@ -16,6 +16,7 @@ from typing import Protocol
 from gazette_py.clock import Clock
 from gazette_py.cluster.mirror import Mirror
 from gazette_py.core.allocator.plan import Add, Change, Checkpoint, Move, Remove, RemoveDead, plan
+from gazette_py.core.allocator.primaries import Primaries, choose_primaries, current_primaries
 from gazette_py.core.allocator.shortfall import LIMITS, Limit, Shortfall, shortfalls
 from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import AllocState, observe
@@ -90,6 +91,7 @@ class _Allocator:
         self._metrics = metrics
         self._fingerprint: object = None
         self._desired: Desired = {}
+        self._primaries: Primaries = {}
         self._short: dict[Limit, Shortfall] = {}
 
     async def converge(self) -> int:
@@ -100,7 +102,7 @@ class _Allocator:
         leader, keyspace = state.leader, self._mirror.keyspace
         assert leader is not None
         revision, batch = 0, _Batch(keyspace.root, leader)
-        for checkpoint in list(plan(state, keyspace, self._desired)):
+        for checkpoint in list(plan(state, keyspace, self._desired, self._primaries)):
             if not batch.has_room(checkpoint):
                 written = await self._write(batch)
                 if not written:
@@ -127,8 +129,11 @@ class _Allocator:
 
     async def _solve(self, state: AllocState, keyspace: KeySpace) -> None:
         started = self._clock.monotonic()
-        current = current_holders(state, keyspace)
+        current, primaries = current_holders(state, keyspace), current_primaries(state, keyspace)
         self._desired = await asyncio.to_thread(solve, state, current)
+        self._primaries = await asyncio.to_thread(
+            choose_primaries, state, current, primaries, self._desired
+        )
         self._metrics.allocator_solved(
             self._clock.monotonic() - started,
             items=len(state.items),

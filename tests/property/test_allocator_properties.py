@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from keyspaces import ROOT, Maker, process
 
 from gazette_py.core.allocator.plan import Add, Change, Move, Remove, RemoveDead, plan
+from gazette_py.core.allocator.primaries import Primaries, choose_primaries, current_primaries
 from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import observe
 from gazette_py.core.keyspace import KeySpace
@@ -82,18 +83,25 @@ def check_step(before: KeySpace, after: KeySpace) -> None:
         assert held <= max(share.effective, len(before.assignments_by_member(member)))
 
 
+def solved(keyspace: KeySpace) -> tuple[Desired, Primaries]:
+    state = observe(keyspace, 9)
+    current = current_holders(state, keyspace)
+    desired = solve(state, current)
+    now = current_primaries(state, keyspace)
+    return desired, choose_primaries(state, current, now, desired)
+
+
 def converge(maker: Maker) -> tuple[KeySpace, Desired]:
     fingerprint: object = None
     desired: Desired = {}
+    primaries: Primaries = {}
     for _ in range(ROUNDS_MAX):
         keyspace = maker.keyspace()
         state = observe(keyspace, 9)
         if state.fingerprint() != fingerprint:
-            fingerprint, desired = (
-                state.fingerprint(),
-                solve(state, current_holders(state, keyspace)),
-            )
-        changes = [change for checkpoint in plan(state, keyspace, desired) for change in checkpoint]
+            fingerprint, (desired, primaries) = state.fingerprint(), solved(keyspace)
+        checkpoints = plan(state, keyspace, desired, primaries)
+        changes = [change for checkpoint in checkpoints for change in checkpoint]
         for change in changes:
             perform(maker, change)
         after = maker.keyspace()
@@ -145,3 +153,13 @@ def test_with_room_everything_is_placed_in_two_zones_and_stays(
     # Solved anew from there, nothing moves.
     assert solve(state, current_holders(state, keyspace)) == desired
     assert process("a/broker-0") in state.members
+
+
+@settings(max_examples=150, deadline=None)
+@given(MEMBERS, ITEMS, st.lists(st.integers(0, 4), max_size=3))
+def test_the_next_leader_changes_nothing(
+    members: list[tuple[str, int, bool]], items: list[int], held: list[int]
+) -> None:
+    keyspace, _ = converge(build(members, items, held))
+    desired, primaries = solved(keyspace)
+    assert list(plan(observe(keyspace, 9), keyspace, desired, primaries)) == []

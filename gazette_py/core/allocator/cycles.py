@@ -16,27 +16,16 @@ Invariants:
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
 from gazette_py.core.allocator.placement import OUTSIDE, Placement
-
-
-class _Step(NamedTuple):
-    source: int
-    target: int
-    item: int | None  # None: a change of load, of `source` or `target`, whichever is a member.
-
-
-class _Arc(NamedTuple):
-    step: _Step
-    cost: int
+from gazette_py.core.allocator.search import Arc, Step, negative_cycle
 
 
 def cancel_cycles(placement: Placement) -> None:
     """Take cycles of negative cost until there is none."""
     arcs = _Arcs(placement)
-    while (found := _negative_cycle(arcs.rows())) is not None:
-        cycle: list[_Step] | None = found
+    while (found := negative_cycle(arcs.rows())) is not None:
+        cycle: list[Step] | None = found
         while cycle is not None:
             arcs.take(_without_repeats(placement, cycle))
             # Most often other items can go the same way.
@@ -96,10 +85,10 @@ class _Arcs:
         for row in self._offers:
             for offers in row:
                 heapify(offers)
-        self._rows: list[list[_Arc]] = [[] for _ in self._nodes]
+        self._rows: list[list[Arc]] = [[] for _ in self._nodes]
         self._stale = set(self._nodes)
 
-    def rows(self) -> list[list[_Arc]]:
+    def rows(self) -> list[list[Arc]]:
         """Return the arcs from each node, as of now."""
         for source in self._stale:
             arcs = (self._cheapest(source, target) for target in self._nodes)
@@ -107,7 +96,7 @@ class _Arcs:
         self._stale.clear()
         return self._rows
 
-    def again(self, cycle: list[_Step]) -> list[_Step] | None:
+    def again(self, cycle: list[Step]) -> list[Step] | None:
         """Return a cycle of negative cost over the same nodes, if there still is one."""
         steps, total = [], 0
         for source, target, _ in cycle:
@@ -118,7 +107,7 @@ class _Arcs:
             total += arc.cost
         return steps if total < 0 else None
 
-    def take(self, steps: list[_Step]) -> None:
+    def take(self, steps: list[Step]) -> None:
         """Take steps, and bring up to date what they change."""
         self._stale.add(OUTSIDE)
         items = sorted({step.item for step in steps if step.item is not None})
@@ -139,13 +128,13 @@ class _Arcs:
                 if cost is not None and source != target:
                     put(row[target], cost * self._items + item)
 
-    def _cheapest(self, source: int, target: int) -> _Arc | None:
+    def _cheapest(self, source: int, target: int) -> Arc | None:
         of_item, of_load = self._best(source, target), self._load_arc(source, target)
         if of_item is None or of_load is None:
             return of_item or of_load
         return of_load if of_load.cost < of_item.cost else of_item
 
-    def _best(self, source: int, target: int) -> _Arc | None:
+    def _best(self, source: int, target: int) -> Arc | None:
         if source == target:
             return None
         offers = self._offers[source][target]
@@ -159,7 +148,7 @@ class _Arcs:
                 return self._cheaper(source, target, first)
         return self._cheaper(source, target, None)
 
-    def _cheaper(self, source: int, target: int, usual: tuple[int, int] | None) -> _Arc | None:
+    def _cheaper(self, source: int, target: int, usual: tuple[int, int] | None) -> Arc | None:
         """Return the cheapest of what was offered and a step of the usual cost."""
         offers = self._offers[source][target]
         while offers:
@@ -167,19 +156,19 @@ class _Arcs:
             if usual is not None and usual < (cost, item):
                 break
             if self._placement.step_cost(item, source, target) == cost:
-                return _Arc(_Step(source, target, item), cost)
+                return Arc(Step(source, target, item), cost)
             heappop(offers)
         if usual is None:
             return None
-        return _Arc(_Step(source, target, usual[1]), usual[0])
+        return Arc(Step(source, target, usual[1]), usual[0])
 
-    def _load_arc(self, source: int, target: int) -> _Arc | None:
-        step = _Step(source, target, None)
+    def _load_arc(self, source: int, target: int) -> Arc | None:
+        step = Step(source, target, None)
         cost = _load_cost(self._placement, step)
-        return None if cost is None else _Arc(step, cost)
+        return None if cost is None else Arc(step, cost)
 
 
-def _load_cost(placement: Placement, step: _Step) -> int | None:
+def _load_cost(placement: Placement, step: Step) -> int | None:
     if step.source == step.target or OUTSIDE not in step[:2]:
         return None
     if step.source == OUTSIDE:
@@ -187,53 +176,7 @@ def _load_cost(placement: Placement, step: _Step) -> int | None:
     return placement.gain_cost(step.source)
 
 
-def _negative_cycle(arcs: list[list[_Arc]]) -> list[_Step] | None:
-    """Return a cycle of negative cost, or None: Bellman and Ford's search, from everywhere."""
-    distance = [0] * len(arcs)
-    before: list[_Step | None] = [None] * len(arcs)
-    while True:
-        nearer = False
-        for source, row in enumerate(arcs):
-            reached = distance[source]
-            for step, cost in row:
-                if reached + cost < distance[step.target]:
-                    distance[step.target] = reached + cost
-                    before[step.target] = step
-                    nearer = True
-        if not nearer:
-            return None
-        if (cycle := _closed(before)) is not None:
-            return cycle
-
-
-def _closed(before: list[_Step | None]) -> list[_Step] | None:
-    """Return the cycle which the steps by which nodes were reached make, if they do."""
-    seen_from: dict[int, int] = {}  # The node from which a walk first came to a node.
-    for start in range(len(before)):
-        node = start
-        while node not in seen_from:
-            seen_from[node] = start
-            if (step := before[node]) is None:
-                break
-            node = step.source
-        else:
-            if seen_from[node] == start:
-                return _cycle_of(before, node)
-    return None
-
-
-def _cycle_of(before: list[_Step | None], node: int) -> list[_Step]:
-    steps: list[_Step] = []
-    at = node
-    while not steps or at != node:
-        step = before[at]
-        assert step is not None
-        steps.append(step)
-        at = step.source
-    return steps[::-1]
-
-
-def _without_repeats(placement: Placement, steps: list[_Step]) -> list[_Step]:
+def _without_repeats(placement: Placement, steps: list[Step]) -> list[Step]:
     """Return a cycle of negative cost which is sure to cost what its steps do.
 
     Two steps of one item may each count on the same place in a zone. Such a cycle is two which meet
@@ -247,28 +190,28 @@ def _without_repeats(placement: Placement, steps: list[_Step]) -> list[_Step]:
     return steps
 
 
-def _split(steps: list[_Step]) -> tuple[list[_Step], list[_Step]] | None:
+def _split(steps: list[Step]) -> tuple[list[Step], list[Step]] | None:
     first: dict[int, int] = {}
     for end, (source, target, item) in enumerate(steps):
         if item is None:
             continue
         begin = first.setdefault(item, end)
         if begin != end:
-            inner = [_Step(source, steps[begin].target, item), *steps[begin + 1 : end]]
+            inner = [Step(source, steps[begin].target, item), *steps[begin + 1 : end]]
             outer = [
                 *steps[:begin],
-                _Step(steps[begin].source, target, item),
+                Step(steps[begin].source, target, item),
                 *steps[end + 1 :],
             ]
             return _moving(inner), _moving(outer)
     return None
 
 
-def _moving(steps: list[_Step]) -> list[_Step]:
+def _moving(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.source != step.target]
 
 
-def _cost(placement: Placement, steps: list[_Step]) -> int:
+def _cost(placement: Placement, steps: list[Step]) -> int:
     cost = 0
     for step in steps:
         if step.item is None:

@@ -10,6 +10,8 @@ Invariants, which every broker of a cluster relies on:
     PL5  Members which are full and wait for one another's items do not wait for ever: an item takes
          a detour, by way of a member with room. Each detour lets one desired assignment come about,
          and what is desired is never removed, so that this ends.
+    PL6  A primary hands over to another only when all else of its item is done, and only as long as
+         less than `HANDOVERS_MAX` items are on the way: until its Route is written, appends wait.
 
 Source: gazette/core allocator/item_state.go.
 """
@@ -17,10 +19,13 @@ Source: gazette/core allocator/item_state.go.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gazette_py.core.allocator.primaries import Primaries
 from gazette_py.core.allocator.solve import Desired
 from gazette_py.core.allocator.state import AllocState
 from gazette_py.core.keyspace import Assignment, Item, KeySpace, Member
 from gazette_py.protocol.route import ProcessID
+
+HANDOVERS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,9 @@ class _Loads:
         return loads.get(member, 0) / share.effective
 
 
-def plan(state: AllocState, keyspace: KeySpace, desired: Desired) -> Iterator[Checkpoint]:
+def plan(
+    state: AllocState, keyspace: KeySpace, desired: Desired, primaries: Primaries
+) -> Iterator[Checkpoint]:
     """Yield the changes which may be made now, item by item."""
     loads = _Loads(state, keyspace)
     awaited = _awaited(state, keyspace, loads, desired)
@@ -102,16 +109,32 @@ def plan(state: AllocState, keyspace: KeySpace, desired: Desired) -> Iterator[Ch
         if keyspace.item(journal) is None:
             has_changes = True
             yield [RemoveDead(journal, keyspace.assignments_of(journal))]
+    uneven: list[Checkpoint] = []
+    changing = 0
     for item, replication in state.items:
         item_plan = _ItemPlan(
-            state, keyspace, loads, awaited, item, replication, desired[item.name]
+            state,
+            keyspace,
+            loads,
+            awaited,
+            item,
+            replication,
+            desired[item.name],
+            primaries.get(item.name),
         )
         if changes := item_plan.changes():
             has_changes = True
+            changing += 1
             yield changes
+        elif not item_plan.is_consistent:
+            changing += 1
+        elif handover := item_plan.handover():
+            uneven.append(handover)
+    yield from uneven[: max(0, HANDOVERS_MAX - changing)]
     if (
         awaited
         and not has_changes
+        and not uneven
         and (detour := _detour(state, keyspace, loads, awaited, desired))
     ):
         yield [detour]
@@ -164,6 +187,7 @@ class _ItemPlan:
         item: Item,
         replication: int,
         desired: frozenset[ProcessID],
+        primary: ProcessID | None,
     ) -> None:
         self._state = state
         self._loads = loads
@@ -172,7 +196,8 @@ class _ItemPlan:
         self._replication = replication
         self._desired = desired
         self._current = keyspace.assignments_of(item.name)
-        self._is_consistent = keyspace.is_consistent(item.name)
+        self._primary = primary  # Who shall be.
+        self.is_consistent = keyspace.is_consistent(item.name)
 
     def changes(self) -> Checkpoint:
         removed = self._removals()
@@ -202,20 +227,38 @@ class _ItemPlan:
         )
         if self._replication == 0:
             return candidates
-        spare = len(self._current) - self._replication if self._is_consistent else 0
+        spare = len(self._current) - self._replication if self.is_consistent else 0
         return candidates[: max(0, spare)]
 
     def _promotion(self, staying: list[Assignment]) -> Assignment | None:
         if not staying or any(assignment.slot == 0 for assignment in staying):
             return None
-        return min(staying, key=lambda a: (self._loads.primary_ratio(a.member), a.slot, a.key))
+        return min(
+            staying,
+            key=lambda a: (
+                a.member != self._primary,
+                self._loads.primary_ratio(a.member),
+                a.slot,
+                a.key,
+            ),
+        )
+
+    def handover(self) -> Checkpoint:
+        """Return the moves by which the primary changes places with who shall be (PL6)."""
+        slots = {assignment.member: assignment for assignment in self._current}
+        if self._primary is None or slots.keys() != self._desired:
+            return []
+        successor = slots[self._primary]
+        if successor.slot == 0:
+            return []
+        primary = next(a for a in self._current if a.slot == 0)
+        return [Move(primary, successor.slot), Move(successor, 0)]
 
     def _additions(self) -> list[Add]:
         held = {assignment.member for assignment in self._current}
         missing = [m for m in sorted(self._desired - held) if self._loads.room(m) > 0]
         if not self._current:
-            # A new item's primary is whom we like: the one with the fewest.
-            missing.sort(key=lambda m: (self._loads.primary_ratio(m), m))
+            missing.sort(key=lambda m: (m != self._primary, self._loads.primary_ratio(m), m))
         next_slot = max((assignment.slot for assignment in self._current), default=-1) + 1
         added = []
         for slot, member in enumerate(missing, start=next_slot):

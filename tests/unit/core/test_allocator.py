@@ -8,6 +8,7 @@ from keyspaces import Maker, process
 from gazette_py.core.allocator.cycles import cancel_cycles
 from gazette_py.core.allocator.placement import Placement, Problem
 from gazette_py.core.allocator.plan import Add, Checkpoint, Move, Remove, RemoveDead, plan
+from gazette_py.core.allocator.primaries import choose_primaries, current_primaries
 from gazette_py.core.allocator.solve import Desired, current_holders, solve
 from gazette_py.core.allocator.state import observe, shed_capacities
 from gazette_py.core.keyspace import KeySpace
@@ -29,13 +30,11 @@ def solved(keyspace: KeySpace) -> Desired:
 
 def planned(keyspace: KeySpace, desired: Desired | None = None) -> list[Checkpoint]:
     state = observe(keyspace, 9)
-    return list(
-        plan(
-            state,
-            keyspace,
-            solve(state, current_holders(state, keyspace)) if desired is None else desired,
-        )
-    )
+    current = current_holders(state, keyspace)
+    if desired is None:
+        desired = solve(state, current)
+    primaries = choose_primaries(state, current, current_primaries(state, keyspace), desired)
+    return list(plan(state, keyspace, desired, primaries))
 
 
 # State.
