@@ -18,7 +18,7 @@ from gazette_py.cluster.mirror import Mirror
 from gazette_py.core.allocator.plan import Add, Change, Checkpoint, Move, Remove, RemoveDead, plan
 from gazette_py.core.allocator.primaries import Primaries, choose_primaries, current_primaries
 from gazette_py.core.allocator.shortfall import LIMITS, Limit, Shortfall, shortfalls
-from gazette_py.core.allocator.solve import Desired, current_holders, solve
+from gazette_py.core.allocator.solve import Desired, Solver, current_holders
 from gazette_py.core.allocator.state import AllocState, observe
 from gazette_py.core.keyspace import KeySpace, Member
 from gazette_py.errors import EtcdError
@@ -90,6 +90,7 @@ class _Allocator:
         self._clock = clock
         self._metrics = metrics
         self._fingerprint: object = None
+        self._solver = Solver()
         self._desired: Desired = {}
         self._primaries: Primaries = {}
         self._short: dict[Limit, Shortfall] = {}
@@ -119,7 +120,8 @@ class _Allocator:
             keyspace = self._mirror.keyspace
             state = observe(keyspace, self._max_replication)
             if state.leader is None or state.leader.broker.id != self._self_id:
-                self._fingerprint = None  # What we solved for is of another time.
+                # What we solved for is of another time.
+                self._fingerprint, self._solver = None, Solver()
                 return None
             fingerprint = state.fingerprint()
             if fingerprint == self._fingerprint:
@@ -130,7 +132,7 @@ class _Allocator:
     async def _solve(self, state: AllocState, keyspace: KeySpace) -> None:
         started = self._clock.monotonic()
         current, primaries = current_holders(state, keyspace), current_primaries(state, keyspace)
-        self._desired = await asyncio.to_thread(solve, state, current)
+        self._desired = await asyncio.to_thread(self._solver.solve, state, current)
         self._primaries = await asyncio.to_thread(
             choose_primaries, state, current, primaries, self._desired
         )

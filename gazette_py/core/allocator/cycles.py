@@ -14,22 +14,16 @@ Invariants:
          an arc is asked for; once such an item has moved, it is offered like any other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 
-from gazette_py.core.allocator.placement import OUTSIDE, Placement
+from gazette_py.core.allocator.placement import OUTSIDE, SPARE, Placement
 from gazette_py.core.allocator.search import Arc, Step, negative_cycle
 
 
 def cancel_cycles(placement: Placement) -> None:
     """Take cycles of negative cost until there is none."""
-    arcs = _Arcs(placement)
-    while (found := negative_cycle(arcs.rows())) is not None:
-        cycle: list[Step] | None = found
-        while cycle is not None:
-            arcs.take(_without_repeats(placement, cycle))
-            # Most often other items can go the same way.
-            cycle = arcs.again(cycle)
+    Arcs(placement).cancel_cycles()
 
 
 class _Usual:
@@ -63,18 +57,19 @@ class _Usual:
         return None
 
 
-class _Arcs:
+class Arcs:
     """The cheapest step between any two nodes."""
 
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
-        self._items = len(placement.holders)
+        self.items_max = 2 * len(placement.holders) + SPARE
+        self.moved: set[int] = set()  # Items, since it was last emptied.
         self._nodes = range(len(placement.load))
-        # Offers are cost * items + item: integers are quick to compare, and small.
+        # Offers are cost * items_max + item: integers are quick to compare, and small.
         self._offers: list[list[list[int]]] = [[[] for _ in self._nodes] for _ in self._nodes]
         self._usual = [_Usual(placement, cost, len(self._nodes)) for cost in (0, 1)]
-        self._is_usual = [False] * self._items
-        for item in range(self._items):
+        self._is_usual = [False] * len(placement.holders)
+        for item in range(len(placement.holders)):
             cost = placement.usual_cost(item)
             if cost is None:
                 self._offer(item, list.append)
@@ -88,7 +83,25 @@ class _Arcs:
         self._rows: list[list[Arc]] = [[] for _ in self._nodes]
         self._stale = set(self._nodes)
 
-    def rows(self) -> list[list[Arc]]:
+    def cancel_cycles(self) -> None:
+        """Take cycles of negative cost until there is none."""
+        while (found := negative_cycle(self._rows_now())) is not None:
+            cycle: list[Step] | None = found
+            while cycle is not None:
+                self._take(_without_repeats(self._placement, cycle))
+                # Most often other items can go the same way.
+                cycle = self._again(cycle)
+
+    def renew(self, items: Iterable[int]) -> None:
+        """Offer items anew which have changed, and look again at what load costs."""
+        for item in items:
+            if item == len(self._is_usual):
+                self._is_usual.append(False)
+            self._is_usual[item] = False
+            self._offer(item, heappush)
+        self._stale.update(self._nodes)
+
+    def _rows_now(self) -> list[list[Arc]]:
         """Return the arcs from each node, as of now."""
         for source in self._stale:
             arcs = (self._cheapest(source, target) for target in self._nodes)
@@ -96,7 +109,7 @@ class _Arcs:
         self._stale.clear()
         return self._rows
 
-    def again(self, cycle: list[Step]) -> list[Step] | None:
+    def _again(self, cycle: list[Step]) -> list[Step] | None:
         """Return a cycle of negative cost over the same nodes, if there still is one."""
         steps, total = [], 0
         for source, target, _ in cycle:
@@ -107,7 +120,7 @@ class _Arcs:
             total += arc.cost
         return steps if total < 0 else None
 
-    def take(self, steps: list[Step]) -> None:
+    def _take(self, steps: list[Step]) -> None:
         """Take steps, and bring up to date what they change."""
         self._stale.add(OUTSIDE)
         items = sorted({step.item for step in steps if step.item is not None})
@@ -119,14 +132,13 @@ class _Arcs:
             self._stale |= self._placement.holders[item]
             self._is_usual[item] = False
             self._offer(item, heappush)
+        self.moved.update(items)
 
     def _offer(self, item: int, put: Callable[[list[int], int], None]) -> None:
-        for source in (OUTSIDE, *self._placement.holders[item]):
+        for source, targets in self._placement.steps_of(item):
             row = self._offers[source]
-            for target in self._nodes:
-                cost = self._placement.step_cost(item, source, target)
-                if cost is not None and source != target:
-                    put(row[target], cost * self._items + item)
+            for target, cost in targets:
+                put(row[target], cost * self.items_max + item)
 
     def _cheapest(self, source: int, target: int) -> Arc | None:
         of_item, of_load = self._best(source, target), self._load_arc(source, target)
@@ -142,7 +154,7 @@ class _Arcs:
             dearer: list[tuple[int, int]] = []
             first = usual.first(source, target, self._is_usual, dearer)
             for cost, item in dearer:
-                heappush(offers, cost * self._items + item)
+                heappush(offers, cost * self.items_max + item)
             if first is not None:
                 # Of both kinds the first is the cheaper one.
                 return self._cheaper(source, target, first)
@@ -152,7 +164,7 @@ class _Arcs:
         """Return the cheapest of what was offered and a step of the usual cost."""
         offers = self._offers[source][target]
         while offers:
-            cost, item = divmod(offers[0], self._items)
+            cost, item = divmod(offers[0], self.items_max)
             if usual is not None and usual < (cost, item):
                 break
             if self._placement.step_cost(item, source, target) == cost:

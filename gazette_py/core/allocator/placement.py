@@ -9,10 +9,13 @@ Invariants:
     PM2  What a step costs depends on its item alone; what it does to loads is counted apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from heapq import heappop, heappush
+
+SPARE = 1024
+"""There is room for as many more slots, and for twice those of the start."""
 
 OUTSIDE = 0
 """The node of replicas which nobody holds. Members are the nodes from 1 on."""
@@ -34,11 +37,18 @@ class Placement:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self.wanted = list(problem.wanted)
         self.holders: list[set[int]] = [set() for _ in problem.wanted]
         self.load = [0] * len(problem.limits)
+        self.fair = problem.fair
+        self.slots_max = 2 * sum(problem.wanted) + SPARE
         self._had = [frozenset(current) for current in problem.current]
-        self._has_zones = len(set(problem.zones[1:])) > 1
-        above = sum(problem.wanted) + 1  # No tier counts as many units.
+        zones = sorted(set(problem.zones[1:]))
+        self._has_zones = len(zones) > 1
+        self._zones = len(zones) + 1  # That of `OUTSIDE` is the last.
+        self._zone = [len(zones), *(zones.index(zone) for zone in problem.zones[1:])]
+        self._in_zone = [0] * (len(self.wanted) * self._zones)  # Replicas, by item and zone.
+        above = self.slots_max + 1  # No tier counts as many units.
         self._cost_over_fair = above
         self._cost_one_zone = above**2
         self._cost_unplaced = above**3
@@ -50,8 +60,14 @@ class Placement:
             for node in current:
                 if self._lacks(item) and self.load[node] < limits[node]:
                     self.move(item, OUTSIDE, node)
+        self.fill(range(len(self.wanted)))
+
+    def fill(self, items: Iterable[int]) -> None:
+        """Place what items lack wherever it costs least just now."""
+        limits = self.problem.limits
         emptiest = _Emptiest(self)
-        for item, holders in enumerate(self.holders):
+        for item in items:
+            holders = self.holders[item]
             while self._lacks(item):
                 # Members of one zone differ by their load only, but those which had the item.
                 free = emptiest.of_each_zone(holders)
@@ -62,42 +78,95 @@ class Placement:
                 self.move(item, OUTSIDE, node)
                 emptiest.add(node)
 
+    def change(self, item: int, wanted: int, current: Iterable[int]) -> None:
+        """Let an item want, or be held now, other than it was. The next number is a new item."""
+        if item == len(self.wanted):
+            self.wanted.append(0)
+            self.holders.append(set())
+            self._had.append(frozenset())
+            self._in_zone += [0] * self._zones
+        self.wanted[item] = wanted
+        self._had[item] = frozenset(current)
+        surplus = sorted(self.holders[item], key=lambda node: (node not in self._had[item], node))
+        for node in surplus[wanted:]:
+            self.move(item, node, OUTSIDE)
+
     def _badness(self, item: int, node: int) -> tuple[int, int, float, int]:
         cost = (self.step_cost(item, OUTSIDE, node) or 0) + (self.gain_cost(node) or 0)
-        ratio = self.load[node] / self.problem.limits[node]
-        return cost, self._in_zone(item, node), ratio, node
+        in_zone = self._in_zone[item * self._zones + self._zone[node]]
+        return cost, in_zone, self.load[node] / self.problem.limits[node], node
 
     def move(self, item: int, source: int, target: int) -> None:
         """Take a step."""
+        first = item * self._zones
         if source != OUTSIDE:
             self.holders[item].remove(source)
             self.load[source] -= 1
+            self._in_zone[first + self._zone[source]] -= 1
         if target != OUTSIDE:
             self.holders[item].add(target)
             self.load[target] += 1
+            self._in_zone[first + self._zone[target]] += 1
 
     def step_cost(self, item: int, source: int, target: int) -> int | None:
         """Return what a step between two nodes costs, or None if it cannot be taken."""
-        holders = self.holders[item]
-        if target in holders or not (self._lacks(item) if source == OUTSIDE else source in holders):
+        holders, wanted = self.holders[item], self.wanted[item]
+        if target in holders:
             return None
         cost = 0
         if source == OUTSIDE:
+            if len(holders) >= wanted:
+                return None
             cost -= self._cost_unplaced
-        else:
-            cost -= source not in self._had[item]
+        elif source not in holders:
+            return None
+        elif source not in self._had[item]:
+            cost -= 1
         if target == OUTSIDE:
             cost += self._cost_unplaced
-        else:
-            cost += target not in self._had[item]
-        zones = self.problem.zones
-        if self._has_zones and self.problem.wanted[item] > 1 and zones[source] != zones[target]:
+        elif target not in self._had[item]:
+            cost += 1
+        if self._has_zones and wanted > 1:
             # Of an item's replicas all but one may be in one zone.
-            if source != OUTSIDE and self._in_zone(item, source) >= self.problem.wanted[item]:
-                cost -= self._cost_one_zone
-            if target != OUTSIDE and self._in_zone(item, target) + 1 >= self.problem.wanted[item]:
-                cost += self._cost_one_zone
+            zone_from, zone_to = self._zone[source], self._zone[target]
+            if zone_from != zone_to:
+                first = item * self._zones
+                if self._in_zone[first + zone_from] >= wanted:
+                    cost -= self._cost_one_zone
+                if target != OUTSIDE and self._in_zone[first + zone_to] + 1 >= wanted:
+                    cost += self._cost_one_zone
         return cost
+
+    def steps_of(self, item: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Yield the nodes from which an item can take steps, with targets and what each costs."""
+        holders, had, wanted = self.holders[item], self._had[item], self.wanted[item]
+        first, zone_of = item * self._zones, self._zone
+        is_zoned = self._has_zones and wanted > 1
+        last = [
+            self._cost_one_zone if is_zoned and count + 1 >= wanted else 0
+            for count in self._in_zone[first : first + self._zones]
+        ]
+        # By target: what it costs to get there, in its own zone and from another.
+        targets = [
+            (node, int(node not in had), zone, last[zone])
+            for node, zone in enumerate(zone_of)
+            if node != OUTSIDE and node not in holders
+        ]
+        if self._lacks(item):
+            unplaced = -self._cost_unplaced
+            yield OUTSIDE, [(node, unplaced + cost + more) for node, cost, _, more in targets]
+        for source in holders:
+            zone_from = zone_of[source]
+            saved = int(source not in had)
+            leaving = 0
+            if is_zoned and self._in_zone[first + zone_from] >= wanted:
+                leaving = self._cost_one_zone
+            costs = [
+                (node, cost - saved + (0 if zone == zone_from else more - leaving))
+                for node, cost, zone, more in targets
+            ]
+            costs.append((OUTSIDE, self._cost_unplaced - saved - leaving))
+            yield source, costs
 
     def usual_cost(self, item: int) -> int | None:
         """Return what most steps of an item from one of its holders to another member cost.
@@ -105,15 +174,15 @@ class Placement:
         None costs less. It is known without a look at each step for an item which is held by just
         those who had it, or by nobody who had; which is whole, and not in one zone alone.
         """
-        holders, wanted = self.holders[item], self.problem.wanted[item]
+        holders, wanted = self.holders[item], self.wanted[item]
         if len(holders) != wanted:
             return None
         had = self._had[item]
         if had and had != holders:
             return None
         if self._has_zones and wanted > 1:
-            zones = self.problem.zones
-            if len({zones[holder] for holder in holders}) == 1:
+            first = item * self._zones
+            if wanted in self._in_zone[first : first + self._zones]:
                 return None
         return 1 if had else 0
 
@@ -125,20 +194,16 @@ class Placement:
         """Return what one replica more costs a member, or None if it is full."""
         if self.load[node] >= self.problem.limits[node]:
             return None
-        return self._cost_over_fair if self.load[node] >= self.problem.fair[node] else 0
+        return self._cost_over_fair if self.load[node] >= self.fair[node] else 0
 
     def lose_cost(self, node: int) -> int | None:
         """Return what one replica less costs a member, or None if it has none."""
         if self.load[node] == 0:
             return None
-        return -self._cost_over_fair if self.load[node] > self.problem.fair[node] else 0
+        return -self._cost_over_fair if self.load[node] > self.fair[node] else 0
 
     def _lacks(self, item: int) -> bool:
-        return len(self.holders[item]) < self.problem.wanted[item]
-
-    def _in_zone(self, item: int, node: int) -> int:
-        zones = self.problem.zones
-        return sum(zones[holder] == zones[node] for holder in self.holders[item])
+        return len(self.holders[item]) < self.wanted[item]
 
 
 class _Emptiest:
