@@ -18,6 +18,7 @@ primary to any other holder. The node `_ANYWHERE` gives and takes what members h
 Leaders of the reference only fill vacant places; what is chosen here they let be.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heapreplace
 from math import lcm
@@ -78,9 +79,7 @@ class _Loads:
         self._total = sum(self._limit.values())
         self._items = items
         self._scale = lcm(*self._limit.values())
-        self.load = dict.fromkeys(self.members, 0)
-        for member in chosen.values():
-            self.load[member] += 1
+        self.load = Counter(chosen.values())
 
     def count(self, member: ProcessID, primaries: int) -> None:
         self.load[member] += primaries

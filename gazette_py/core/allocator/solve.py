@@ -12,8 +12,8 @@ Invariants:
          solved anew from what was solved, nothing moves.
     SO3  The same inputs in the same order have the same result. Another order may choose another of
          several placements which cost the same.
-    SO4  A `Solver` keeps its work: when few items have changed, it begins with what it found before,
-         and looks at these alone. It begins anew when members changed, or many items.
+    SO4  A `Solver` keeps its work: when few items have changed, it begins with what it found, and
+         looks at these alone. It begins anew when members changed, or many items.
 
 `current_holders` copies what is needed, so that a solver may run in another thread.
 
