@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from keyspaces import Maker, process
 
-from gazette_py.core.allocator import solve as solving
 from gazette_py.core.allocator.solve import Current, Desired, Solver, solve
 from gazette_py.core.allocator.state import AllocState, observe
 from gazette_py.protocol.route import ProcessID
@@ -100,50 +99,3 @@ class Incremental(RuleBasedStateMachine):
 
 TestIncremental = Incremental.TestCase
 TestIncremental.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
-
-
-def test_few_changes_are_taken_up_and_many_are_not(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    begun = 0
-
-    class Counted(solving._Work):
-        def __init__(self, state: AllocState, current: Current) -> None:
-            nonlocal begun
-            begun += 1
-            super().__init__(state, current)
-
-    monkeypatch.setattr(solving, "_Work", Counted)
-    maker, solver = Maker(), Solver()
-    for n in range(4):
-        maker.member(f"{ZONES[n % 3]}/broker-{n}", 10_000)
-    held: dict[str, tuple[ProcessID, ...]] = {}
-
-    def begins() -> int:
-        before = begun
-        state = observe(maker.keyspace(), 9)
-        for item, _ in state.items:
-            held.setdefault(item.name, ())
-        solver.solve(state, {item.name: held[item.name] for item, _ in state.items})
-        return begun - before
-
-    for n in range(32):
-        maker.item(f"item-{n:02}", 1)
-    assert begins() == 1
-    assert begins() == 0
-    maker.item("item-00", 2)
-    maker.item("more-00", 3)
-    maker.delete(next(key for key in maker.kvs if key.endswith(b"item-31")))
-    assert begins() == 0
-    for n in range(8):
-        maker.item(f"item-{n:02}", 3)
-    assert begins() == 1  # Many.
-    maker.item("wide-00", 9)
-    assert begins() == 0
-    maker.member("c/broker-9")
-    assert begins() == 1
-    # A journal which comes and goes a thousand times takes a number each.
-    numbers = solver._work._arcs.items_max  # type: ignore[union-attr]
-    maker.item("come-00", 1)
-    assert begins() == 0
-    solver._work._names += [""] * (numbers - 30)  # type: ignore[union-attr]
-    maker.item("come-01", 1)
-    assert begins() == 1

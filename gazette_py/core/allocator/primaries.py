@@ -51,18 +51,16 @@ def choose_primaries(
     state: AllocState, current: Current, primaries: Primaries, desired: Desired
 ) -> Primaries:
     """Return who shall be primary, given who is, who holds and who shall hold each item."""
-    chosen: dict[str, ProcessID] = {}
-    vacant: list[str] = []
-    for name, holders in desired.items():
-        primary = primaries.get(name)
-        if primary is not None and primary in holders:
-            chosen[name] = primary
-        elif holders:
-            vacant.append(name)
+    chosen = {
+        name: primary for name, primary in primaries.items() if primary in desired.get(name, ())
+    }
+    vacant = [name for name, holders in desired.items() if holders and name not in chosen]
     loads = _Loads(state, chosen, len(chosen) + len(vacant))
     for name in vacant:
         held = current[name]
-        chosen[name] = min(desired[name], key=lambda m: (loads.gain(m), m not in held, m))
+        chosen[name] = min(
+            desired[name], key=lambda m: (loads.gain(m), m not in held, loads.ratio(m), m)
+        )
         loads.count(chosen[name], 1)
     late = (current[name] and chosen[name] not in current[name] for name in vacant)
     if not loads.are_even() or any(late):
@@ -91,6 +89,10 @@ class _Loads:
     def lose(self, member: ProcessID) -> int:
         """Return what one primary less saves a member."""
         return self._cost(member, 2 * self.load[member] - 1)
+
+    def ratio(self, member: ProcessID) -> int:
+        """Return the primaries of a member for each unit of its limit, times a constant."""
+        return self._scale // self._limit[member] * self.load[member]
 
     def are_even(self) -> bool:
         """Tell whether no hand-over would make them more even."""

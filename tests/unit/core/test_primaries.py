@@ -78,7 +78,12 @@ def test_by_way_of_others() -> None:
     for name, members in (("ab-1", (A, B)), ("ab-2", (A, B)), ("bc-1", (B, C))):
         maker.item(name, 2)
         maker.assign_all(name, *members)
-    assert counts(chosen(maker.keyspace())) == {A: 1, B: 1, C: 1}
+    keyspace = maker.keyspace()
+    state = observe(keyspace, 9)
+    current = current_holders(state, keyspace)
+    desired = {name: frozenset(holders) for name, holders in current.items()}
+    primaries = choose_primaries(state, current, current_primaries(state, keyspace), desired)
+    assert counts(primaries) == {A: 1, B: 1, C: 1}
 
 
 def test_an_item_whose_primary_leaves_is_led_by_one_who_holds_it_already() -> None:
@@ -113,3 +118,12 @@ def test_what_nobody_shall_hold_has_no_primary() -> None:
     maker.item("item", 1)
     assert chosen(maker.keyspace()) == {}
     assert planned(maker.keyspace()) == []
+
+
+def test_new_items_are_led_evenly_within_the_band_too() -> None:
+    maker = Maker()
+    for member in (A, B):
+        maker.member(member, 1000)
+    for number in range(400):
+        maker.item(f"item-{number:03}", 2)
+    assert counts(chosen(maker.keyspace())) == {A: 200, B: 200}
