@@ -11,7 +11,7 @@ from gazette_py.cluster.mirror import Mirror
 from gazette_py.errors import EtcdError
 from gazette_py.etcd.base import Compare, Op, Put, Target, TxnResult
 from gazette_py.protocol import convert, keys
-from gazette_py.protocol.route import BrokerSpec
+from gazette_py.protocol.route import BrokerSpec, Route
 from gazette_py.testing.memory_etcd import MemoryEtcd
 
 LEADER, SECOND, THIRD = "a/leader", "b/second", "c/third"
@@ -168,6 +168,33 @@ async def test_many_items_go_in_transactions_which_etcd_takes() -> None:
         assert len(compares) <= 128
         assert len(ops) <= 128
         assert is_made
+
+
+async def test_a_hand_over_is_one_transaction_which_keeps_values_and_leases() -> None:
+    bench = Bench()
+    await bench.announce(LEADER, SECOND)
+    await bench.create("a/journal", "b/journal")
+    value = convert.route_to_pb(Route((process(LEADER), process(SECOND)), 0)).SerializeToString()
+    for journal in ("a/journal", "b/journal"):
+        for slot, member in enumerate((LEADER, SECOND)):
+            key = keys.assignment_key(ROOT, journal, process(member), slot).encode()
+            await bench.hand.txn([], [Put(key, value, lease=bench.leases[member])])
+    before = await bench.hand.range_prefix(f"{ROOT}/assign/a/".encode())
+    async with bench.allocating(LEADER):
+        async with asyncio.timeout(DEADLINE_S):
+            while len(bench.etcd.made) < 1:
+                await asyncio.sleep(0)
+        assert await bench.assigned() == [
+            ("a/journal#a#leader#1", bench.leases[LEADER], value),
+            ("a/journal#b#second#0", bench.leases[SECOND], value),
+            ("b/journal#a#leader#0", bench.leases[LEADER], value),
+            ("b/journal#b#second#1", bench.leases[SECOND], value),
+        ]
+    ((compares, ops, is_made),) = bench.etcd.made
+    assert is_made
+    assert len(ops) == 4
+    for kv in before.kvs:
+        assert Compare(kv.key, Target.MOD, kv.mod_revision) in compares
 
 
 async def test_only_the_oldest_member_writes() -> None:
