@@ -109,8 +109,8 @@ def plan(
         if keyspace.item(journal) is None:
             has_changes = True
             yield [RemoveDead(journal, keyspace.assignments_of(journal))]
-    uneven: list[Checkpoint] = []
-    changing = 0
+    changing: set[str] = set()
+    uneven: dict[str, Checkpoint] = {}
     for item, replication in state.items:
         item_plan = _ItemPlan(
             state,
@@ -124,13 +124,12 @@ def plan(
         )
         if changes := item_plan.changes():
             has_changes = True
-            changing += 1
+            changing.add(item.name)
             yield changes
-        elif not item_plan.is_consistent:
-            changing += 1
         elif handover := item_plan.handover():
-            uneven.append(handover)
-    yield from uneven[: max(0, HANDOVERS_MAX - changing)]
+            uneven[item.name] = handover
+    if uneven:
+        yield from _handovers(state, keyspace, changing, uneven)
     if (
         awaited
         and not has_changes
@@ -138,6 +137,17 @@ def plan(
         and (detour := _detour(state, keyspace, loads, awaited, desired))
     ):
         yield [detour]
+
+
+def _handovers(
+    state: AllocState, keyspace: KeySpace, changing: set[str], uneven: dict[str, Checkpoint]
+) -> list[Checkpoint]:
+    """Return as many hand-overs as may be made now (PL6)."""
+    on_their_way = changing | {
+        item.name for item, _ in state.items if not keyspace.is_consistent(item.name)
+    }
+    ready = [handover for name, handover in uneven.items() if name not in on_their_way]
+    return ready[: max(0, HANDOVERS_MAX - len(on_their_way))]
 
 
 def _awaited(
@@ -197,7 +207,7 @@ class _ItemPlan:
         self._desired = desired
         self._current = keyspace.assignments_of(item.name)
         self._primary = primary  # Who shall be.
-        self.is_consistent = keyspace.is_consistent(item.name)
+        self._keyspace = keyspace
 
     def changes(self) -> Checkpoint:
         removed = self._removals()
@@ -218,6 +228,8 @@ class _ItemPlan:
     def _removals(self) -> list[Assignment]:
         """Return assignments which are not desired, and may go now (PL1)."""
         candidates = [a for a in self._current if a.member not in self._desired]
+        if not candidates:
+            return []  # As most often: whether it is consistent takes long to tell.
         candidates.sort(
             key=lambda a: (
                 a.member not in self._awaited,  # These first: others wait for them.
@@ -227,7 +239,8 @@ class _ItemPlan:
         )
         if self._replication == 0:
             return candidates
-        spare = len(self._current) - self._replication if self.is_consistent else 0
+        is_consistent = self._keyspace.is_consistent(self._item.name)
+        spare = len(self._current) - self._replication if is_consistent else 0
         return candidates[: max(0, spare)]
 
     def _promotion(self, staying: list[Assignment]) -> Assignment | None:
