@@ -122,12 +122,13 @@ def plan(
             desired[item.name],
             primaries.get(item.name),
         )
-        if changes := item_plan.changes():
+        if item_plan.is_settled:
+            if handover := item_plan.handover():
+                uneven[item.name] = handover
+        elif changes := item_plan.changes():
             has_changes = True
             changing.add(item.name)
             yield changes
-        elif handover := item_plan.handover():
-            uneven[item.name] = handover
     if uneven:
         yield from _handovers(state, keyspace, changing, uneven)
     if (
@@ -209,6 +210,16 @@ class _ItemPlan:
         self._primary = primary  # Who shall be.
         self._keyspace = keyspace
 
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether just who shall hold the item does, in slots from 0 on."""
+        slots = sorted(assignment.slot for assignment in self._current)
+        return (
+            len(slots) == len(self._desired)
+            and slots == list(range(len(slots)))
+            and all(assignment.member in self._desired for assignment in self._current)
+        )
+
     def changes(self) -> Checkpoint:
         removed = self._removals()
         staying = [a for a in self._current if a not in removed]
@@ -257,14 +268,13 @@ class _ItemPlan:
         )
 
     def handover(self) -> Checkpoint:
-        """Return the moves by which the primary changes places with who shall be (PL6)."""
-        slots = {assignment.member: assignment for assignment in self._current}
-        if self._primary is None or slots.keys() != self._desired:
-            return []
-        successor = slots[self._primary]
-        if successor.slot == 0:
+        """Return the moves by which the primary of a settled item changes places (PL6)."""
+        if not self._current:
             return []
         primary = next(a for a in self._current if a.slot == 0)
+        if primary.member == self._primary:
+            return []
+        successor = next(a for a in self._current if a.member == self._primary)
         return [Move(primary, successor.slot), Move(successor, 0)]
 
     def _additions(self) -> list[Add]:
