@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from keyspaces import ROOT, Maker, process
 
@@ -156,6 +156,11 @@ def test_with_room_everything_is_placed_in_two_zones_and_stays(
 
 
 @settings(max_examples=150, deadline=None)
+@example(
+    [("a", 0, False), ("a", 0, False), ("a", 5, False), ("a", 0, False), ("a", 3, False)],
+    [1, 2, 3, 1, 1],
+    [2],
+)  # A member cannot be spared as a replica is not placed.
 @given(MEMBERS, ITEMS, st.lists(st.integers(0, 4), max_size=3))
 def test_the_next_leader_changes_nothing(
     members: list[tuple[str, int, bool]], items: list[int], held: list[int]

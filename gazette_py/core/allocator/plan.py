@@ -122,13 +122,12 @@ def plan(
             desired[item.name],
             primaries.get(item.name),
         )
-        if item_plan.is_settled:
-            if handover := item_plan.handover():
-                uneven[item.name] = handover
-        elif changes := item_plan.changes():
+        if not item_plan.is_settled and (changes := item_plan.changes()):
             has_changes = True
             changing.add(item.name)
             yield changes
+        elif handover := item_plan.handover():
+            uneven[item.name] = handover
     if uneven:
         yield from _handovers(state, keyspace, changing, uneven)
     if (
@@ -268,8 +267,11 @@ class _ItemPlan:
         )
 
     def handover(self) -> Checkpoint:
-        """Return the moves by which the primary of a settled item changes places (PL6)."""
-        if not self._current:
+        """Return the moves by which the primary changes places, if nothing else is to do (PL6).
+
+        Others may hold the item, too: those who cannot be spared, as replicas are not all placed.
+        """
+        if self._primary is None or not self._desired <= {a.member for a in self._current}:
             return []
         primary = next(a for a in self._current if a.slot == 0)
         if primary.member == self._primary:
