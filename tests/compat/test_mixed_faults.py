@@ -7,11 +7,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from go_programs import leader
-from local_clusters import keyspace_of
-from mixed_trial import OURS, THEIRS, mixed_trial
+from go_programs import leader, primaries
+from local_clusters import eventually, keyspace_of
+from mixed_trial import JOURNALS, OURS, THEIRS, mixed_trial
 
+from gazette_py.etcd.base import Delete, Op, Put
 from gazette_py.etcd.client import connect as connect_etcd
+from gazette_py.local.cluster import LocalCluster
+from gazette_py.protocol.keys import assignment_key
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -100,3 +103,44 @@ async def test_ours_sleeps_past_its_lease_and_joins_anew(
         await trial.wait_joined_anew(broker, member.lease)
         await trial.wait_consistent()
         await trial.wait_progress()
+
+
+async def test_primaries_are_handed_over_between_the_kinds(
+    tmp_path: Path, go_broker: str, gazctl: str
+) -> None:
+    """By slots alone, as our leader evens primaries out: of either kind, while it is primary."""
+    async with mixed_trial(tmp_path, go_broker, gazctl) as trial:
+        for kind in (THEIRS, OURS):
+            # Somebody makes brokers of a kind primaries of all; the leader undoes it.
+            assert await swap_slots(trial.cluster, kind)
+            await trial.wait_progress()
+
+            async def is_undone(kind: str = kind) -> bool:
+                served = (await primaries(trial.cluster)).values()
+                return any(not name.startswith(kind) for name in served)
+
+            await eventually(is_undone, "handed over")
+            await trial.wait_consistent()
+            await trial.wait_progress()
+
+
+async def swap_slots(cluster: LocalCluster, kind: str) -> int:
+    """Make brokers of a kind primaries by a change of slots alone; return of how many journals."""
+    swapped = 0
+    keyspace = await keyspace_of(cluster)
+    etcd = await connect_etcd(cluster.etcd_url)
+    try:
+        for journal in JOURNALS:
+            by_slot = sorted(keyspace.assignments_of(journal), key=lambda a: a.slot)
+            first, *others = by_slot
+            of_kind = [a for a in others if a.member.suffix.startswith(kind)]
+            if first.member.suffix.startswith(kind) or not of_kind:
+                continue
+            ops: list[Op] = []
+            for assignment, slot in ((first, of_kind[0].slot), (of_kind[0], first.slot)):
+                key = assignment_key(keyspace.root, journal, assignment.member, slot).encode()
+                ops += [Delete(assignment.key), Put(key, b"", lease=assignment.lease)]
+            swapped += (await etcd.txn([], ops)).succeeded
+    finally:
+        await etcd.close()
+    return swapped
