@@ -121,7 +121,7 @@ class Broker:
                 clock=SYSTEM,
                 predecessor=predecessor,
             ),
-            start_replica=lambda _, replica: replica.replace_remote([]),
+            start_replica=lambda replica: replica.replace_remote([]),
         )
         self.mirror.add_observer(self.service.on_keyspace)
         server = new_server(recv_bytes_max=4 << 20)

@@ -153,7 +153,7 @@ async def broker_in_process(directory: Path, file_root: str = "") -> AsyncIterat
         metrics=metrics,
         valid_until=lambda: float("inf"),
         new_replica=new_replica,
-        start_replica=lambda service, replica: None,
+        start_replica=lambda replica: None,
     )
     calls = Calls(metrics)
     servicer = JournalServicer(calls, StoredFragments(spools, executor))

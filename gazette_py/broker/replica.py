@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from gazette_py.broker.peer_stream import PeerStream
 from gazette_py.broker.persister import Persister
@@ -55,6 +55,19 @@ class SpoolCounters:
     on_complete: Callable[[], None]
 
 
+class Upkept(Protocol):
+    """Hears what is to be done for a replica soon."""
+
+    def ask_refresh(self) -> None:
+        """List the stores."""
+
+    def ask_pulse(self) -> None:
+        """Run a pulse."""
+
+    def invalidate(self) -> None:
+        """The Route or the stores have changed."""
+
+
 class Replica:
     """One journal on this broker. `run` does its work; `shut_down` ends it."""
 
@@ -87,8 +100,7 @@ class Replica:
         self.conflicts: tuple[tuple[Fragment, ...], ...] = ()
         self.listing_error = ""
         self.remains: Spool | None = None  # Empty, where our content ends; set as we end.
-        self.refresh_wanted = Signal()
-        self.pulse_wanted = Signal()
+        self.keeper: Upkept | None = None  # Hears what is asked for; None in some tests.
         self.pipeline_slot: Slot[Pipeline | None] = Slot()
         self.spool_slot: Slot[Spool] = Slot()
         self.settlement = Settlement()
@@ -117,6 +129,8 @@ class Replica:
         """Tell who relies on the current resolution that it no longer holds."""
         signal, self.invalidated = self.invalidated, Signal()
         signal.fire()
+        if self.keeper is not None:
+            self.keeper.invalidate()
 
     def _announce_index(self) -> None:
         signal, self.index_changed = self.index_changed, Signal()
@@ -124,13 +138,13 @@ class Replica:
 
     def ask_refresh(self) -> None:
         """Have the index refreshed from the stores soon."""
-        signal, self.refresh_wanted = self.refresh_wanted, Signal()
-        signal.fire()
+        if self.keeper is not None:
+            self.keeper.ask_refresh()
 
     def ask_pulse(self) -> None:
         """Have a pulse run soon."""
-        signal, self.pulse_wanted = self.pulse_wanted, Signal()
-        signal.fire()
+        if self.keeper is not None:
+            self.keeper.ask_pulse()
 
     def note(self, step: object) -> None:
         """Keep a step of a state machine for `/debug/story`."""

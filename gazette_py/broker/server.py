@@ -32,7 +32,6 @@ import grpc.aio
 
 from gazette_py.broker.calls import Calls
 from gazette_py.broker.config import BrokerConfig
-from gazette_py.broker.daemons import pulse_daemon, refresh_daemon
 from gazette_py.broker.http import listen_http, new_app, serve_http
 from gazette_py.broker.membership import Membership
 from gazette_py.broker.peers import Peers
@@ -43,6 +42,7 @@ from gazette_py.broker.servicer import InspectionServicer, JournalServicer
 from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.broker.tasks import Tasks
+from gazette_py.broker.upkeep import Upkeep
 from gazette_py.broker.watermarks import WatermarkWriter
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.cluster.allocate import run_allocator
@@ -179,6 +179,7 @@ class Broker:
         self._peers = Peers(config.zone, config.max_grpc_recv_size)
         stack.push_async_callback(self._peers.close)
         self._service = self._new_service(session.valid_until)
+        self._upkeep = Upkeep(self._service, auto_suspend=config.auto_suspend)
         self._mirror.add_observer(self._service.on_keyspace)
         self._membership = Membership(
             session,
@@ -273,12 +274,6 @@ class Broker:
                 predecessor=predecessor,
             )
 
-        def start_replica(service: Service, replica: Replica) -> None:
-            replica.spawn(refresh_daemon(service, replica), "refresh")
-            replica.spawn(
-                pulse_daemon(service, replica, auto_suspend=self._config.auto_suspend), "pulse"
-            )
-
         return Service(
             self_id=self._spec.id,
             etcd=self._etcd,
@@ -290,7 +285,7 @@ class Broker:
             metrics=self._metrics,
             valid_until=valid_until,
             new_replica=new_replica,
-            start_replica=start_replica,
+            start_replica=lambda replica: self._upkeep.start(replica),
         )
 
     # Running.

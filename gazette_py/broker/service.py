@@ -79,7 +79,7 @@ class Service:
         metrics: Metrics,
         valid_until: Callable[[], float],
         new_replica: Callable[[int, str, int, Replica | None], Replica],
-        start_replica: Callable[["Service", Replica], None],
+        start_replica: Callable[[Replica], None],
     ) -> None:
         self.self_id = self_id
         self.etcd = etcd
@@ -182,7 +182,7 @@ class Service:
                 self._replica_ids, journal, item.create_revision, self._lost.pop(journal, None)
             )
             self._locals[journal] = _Local(replica, is_primary, ours.lease, signature)
-            self._start_replica(self, replica)
+            self._start_replica(replica)
             return
         local.is_primary = is_primary
         if local.signature != signature:

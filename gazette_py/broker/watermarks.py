@@ -11,9 +11,9 @@ have passed meanwhile. Where two believe to be primary, both say what is true: s
 import asyncio
 from dataclasses import dataclass
 
-from gazette_py.broker.daemons import pulse
 from gazette_py.broker.replica import Replica
 from gazette_py.broker.service import NS, Service
+from gazette_py.broker.upkeep import pulse
 from gazette_py.core.watermark import Watermarks
 from gazette_py.errors import GazetteError
 from gazette_py.protocol.enums import Status

@@ -20,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -156,18 +157,29 @@ class WhileAlive:
         self._timer = asyncio.get_running_loop().call_later(self._probe_after_s, self._begin)
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         assert self._timer is not None
         self._timer.cancel()
         if self._probing is not None:
             self._probing.cancel()
+        # grpc.aio may tell a cancellation of ours as an end of the call.
+        is_ours = isinstance(exc, grpc.aio.AioRpcError) and _is_own_cancellation(exc)
+        if is_ours:
+            kind = asyncio.CancelledError
         try:
-            await self._timeout.__aexit__(*exc_info)  # type: ignore[arg-type]  # As given.
+            await self._timeout.__aexit__(kind, exc, trace)
         except TimeoutError:
             self._connection.avoid_until = self._clock.monotonic() + AVOID_S
             raise RpcUnavailableError(
                 self._connection.endpoint, "UNAVAILABLE", "the broker does not answer"
             ) from None
+        if is_ours:
+            raise asyncio.CancelledError from exc
 
     def _begin(self) -> None:
         self._probing = asyncio.create_task(self._probe(), name="probe")  # Ended by `__aexit__`.
@@ -176,6 +188,12 @@ class WhileAlive:
         while await _is_alive(self._connection):
             await self._clock.sleep(self._probe_after_s)
         self._timeout.reschedule(0)
+
+
+def _is_own_cancellation(exc: grpc.aio.AioRpcError) -> bool:
+    task = asyncio.current_task()
+    assert task is not None
+    return exc.code() is grpc.StatusCode.CANCELLED and task.cancelling() > 0
 
 
 async def _is_alive(connection: Connection) -> bool:

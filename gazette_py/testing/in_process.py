@@ -32,6 +32,7 @@ TIMEOUT_S = 30.0
 
 LEASE_S = 10
 PREFIX = "/gazette/testing"
+CHANGES_MAX = 100  # etcd takes some 128 at once.
 FRAGMENT = FragmentSpec(
     length=1 << 16,
     compression_codec=CompressionCodec.NONE,
@@ -84,9 +85,12 @@ class InProcessCluster:
 
         async def create() -> None:
             async with self.connect() as client:
-                await client.apply(Change(expect_mod_revision=0, upsert=each) for each in specs)
-                for name in journals:
-                    await client.append(name)
+                for at in range(0, len(specs), CHANGES_MAX):
+                    await client.apply(
+                        Change(expect_mod_revision=0, upsert=each)
+                        for each in specs[at : at + CHANGES_MAX]
+                    )
+                await asyncio.gather(*(client.append(name) for name in journals))
 
         self._thread.call(create())
 

@@ -76,7 +76,7 @@ async def ours(tmp_path: Path, replication: int, etcd: str = "") -> AsyncIterato
         etcd=etcd,
         etcd_prefix=f"/bench/ours-{replication}",
         # The default of LocalCluster keeps a spare broker.
-        extra_flags=(f"--broker.max-replication={replication}", "--broker.limit=8192"),
+        extra_flags=(f"--broker.max-replication={replication}", "--broker.limit=16384"),
     )
     async with LocalCluster(options) as cluster:
         yield cluster
@@ -107,7 +107,7 @@ async def reference(
                 f"--broker.file-root={data}",
                 f"--etcd.address={etcd}",
                 f"--etcd.prefix=/bench/reference-{replication}",
-                *("--etcd.lease=20s", "--log.level=warn", "--broker.limit=8192"),
+                *("--etcd.lease=20s", "--log.level=warn", "--broker.limit=16384"),
             ]
             process = await ChildProcess.start(f"reference-{zone}", command, data / f"{zone}.log")
             processes.append(process)

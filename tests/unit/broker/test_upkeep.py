@@ -8,8 +8,8 @@ import grpc
 import pytest
 from broker_harness import JOURNAL, Cluster, new_cluster, until
 
-from gazette_py.broker import daemons
-from gazette_py.broker.daemons import pulse_daemon, refresh_daemon
+from gazette_py.broker import upkeep
+from gazette_py.broker.upkeep import Upkeep
 from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol.enums import Status
@@ -26,11 +26,11 @@ async def test_a_peer_which_cannot_be_reached_is_not_pulsed_without_pause(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each broken stream asks for a pulse: after a failure they wait for its retry."""
-    monkeypatch.setattr(daemons, "PULSE_RETRY_S", 0.5)
+    monkeypatch.setattr(upkeep, "PULSE_RETRY_S", 0.5)
     broker, peer = await cluster.broker("a"), await cluster.peer("b")
     await cluster.serve(broker, peer)
     replica = broker.replica()
-    replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
+    Upkeep(broker.service, auto_suspend=False).start(replica)
     for _ in range(2):
         stream = await peer.stream()
         stream.end((grpc.StatusCode.UNAVAILABLE, "not now"))
@@ -44,11 +44,11 @@ async def test_a_pulse_which_waits_for_ever_gives_the_pipeline_back(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer names a revision which etcd will not have for a long time."""
-    monkeypatch.setattr(daemons, "PULSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(upkeep, "PULSE_TIMEOUT_S", 0.2)
     broker, peer = await cluster.broker("a"), await cluster.peer("b")
     await cluster.serve(broker, peer)
     replica = broker.replica()
-    replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
+    Upkeep(broker.service, auto_suspend=False).start(replica)
     stream = await peer.stream()
     greeting = await stream.receive_proposal()
     greeting.header.etcd.revision += 1 << 40
@@ -67,7 +67,7 @@ async def test_a_pulse_which_waits_for_ever_gives_the_pipeline_back(
 async def test_a_bug_does_not_end_the_pulses(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemons, "PULSE_RETRY_S", 0.01)
+    monkeypatch.setattr(upkeep, "PULSE_RETRY_S", 0.01)
     broker = await cluster.broker("a")
     await cluster.serve(broker)
     replica, failures = broker.replica(), [ZeroDivisionError(), KeyError()]
@@ -79,7 +79,7 @@ async def test_a_bug_does_not_end_the_pulses(
         return await advertise_route(resolution)  # type: ignore[arg-type]
 
     monkeypatch.setattr(broker.service, "advertise_route", fail)
-    replica.spawn(pulse_daemon(broker.service, replica, auto_suspend=False), "pulse")
+    Upkeep(broker.service, auto_suspend=False).start(replica)
     await until(lambda: not failures, "failed")
     assert (await broker.append(b"content")).status == pb.OK
 
@@ -96,11 +96,11 @@ async def test_conflicting_fragments_of_a_store_are_told(
     async def listing(*_: object) -> list[IndexEntry]:
         return listed
 
-    monkeypatch.setattr(daemons, "list_fragments", listing)
+    monkeypatch.setattr(upkeep, "list_fragments", listing)
     broker = await cluster.broker("a")
     await cluster.serve(broker)
     replica = broker.replica()
-    replica.spawn(refresh_daemon(broker.service, replica), "refresh")
+    Upkeep(broker.service, auto_suspend=False).start(replica)
 
     def extents() -> str:
         lines = broker.service.metrics.expose().decode().splitlines()
