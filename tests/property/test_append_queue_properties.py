@@ -18,7 +18,7 @@ from gazette_py.core.append_queue import (
     State,
 )
 
-BYTES_MAX = 6 * APPEND_BYTES
+BYTES_MAX = 4 * APPEND_BYTES
 LIMITS = Limits(bytes_max=BYTES_MAX, batch_bytes_max=40, linger_s=2.0, sends_max=2)
 
 
@@ -56,7 +56,7 @@ class Shell(RuleBasedStateMachine):
         may_wait: bool,
         data: st.DataObject,
     ) -> None:
-        known = self.accepted[-6:]
+        known = [a for a in self.accepted if a.outcome is None][-4:] or self.accepted[-2:]
         after = data.draw(st.lists(st.sampled_from(known), max_size=2)) if known else []
         self.serial += 1
         content = (b"%06d" % self.serial) + b"." * length
