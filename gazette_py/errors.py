@@ -16,6 +16,7 @@
         CorruptFragmentError     fragment, expected, actual   an operator acts
         ConflictingFragmentsError fragments                   an operator acts
         RecordError                                           read it otherwise, or skip it
+      AppendAbandonedError       journal, after             append anew, if it still holds
       StoreError                 store, operation, key
         StoreMissingError StoreDeniedError StoreUnavailableError
         ForeignObjectError                                    move it away, or read past it
@@ -168,6 +169,18 @@ class CorruptFragmentError(ReadError):
         self.fragment = fragment
         self.expected = expected
         self.actual = actual
+
+
+class AppendAbandonedError(GazetteError):
+    """An append was not sent, since one failed which it was to come after."""
+
+    def __init__(self, journal: str, after: str) -> None:
+        super().__init__(
+            f"append to journal {journal} was not sent: an append to {after}, which it was to come"
+            " after, failed"
+        )
+        self.journal = journal
+        self.after = after
 
 
 class ConflictingFragmentsError(ReadError):

@@ -10,6 +10,7 @@ Every error is a `gazette_py.errors.GazetteError`.
 """
 
 from gazette_py.client.append import AppendResult, Content
+from gazette_py.client.append_service import Appended, AppendService, PendingAppend
 from gazette_py.client.batches import Batch, LineBatch
 from gazette_py.client.client import Change, Client, ListedFragment, connect
 from gazette_py.client.inspection import Inspected, InspectedReplica
@@ -19,6 +20,8 @@ from gazette_py.core.read_plan import Source
 
 __all__ = [
     "AppendResult",
+    "AppendService",
+    "Appended",
     "Batch",
     "Change",
     "Client",
@@ -29,6 +32,7 @@ __all__ = [
     "ListResult",
     "ListedFragment",
     "ListedJournal",
+    "PendingAppend",
     "Reader",
     "ReaderHealth",
     "Source",

@@ -8,6 +8,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
@@ -17,6 +18,7 @@ import grpc
 from gazette_py import errors
 from gazette_py.client import inspection, listing, outcomes
 from gazette_py.client.append import Appender, AppendResult, Content
+from gazette_py.client.append_service import AppendService, running
 from gazette_py.client.backoff import backoff_s
 from gazette_py.client.dispatch import Connection, Dispatcher, RouteCache
 from gazette_py.client.history import BUDGET_BYTES
@@ -24,6 +26,7 @@ from gazette_py.client.inspection import Inspected
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Access, Reader
 from gazette_py.clock import SYSTEM, Clock
+from gazette_py.core.append_queue import Limits
 from gazette_py.core.read_plan import StoredFragment
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
@@ -197,6 +200,39 @@ class Client:
         appender = Appender(self._dispatcher, self._clock, request, content)
         return await appender.run(
             retry=retry, timeout_s=self._timeout_s if timeout_s is None else timeout_s
+        )
+
+    def append_service(
+        self,
+        *,
+        bytes_max: int = 64 << 20,
+        batch_bytes_max: int = 1 << 20,
+        linger_s: float = 0.0,
+        sends_max: int = 64,
+        at_least_once: bool = False,
+        timeout_s: float = 120.0,
+    ) -> AbstractAsyncContextManager[AppendService]:
+        """Return a service which coalesces many small appends, as an asynchronous context.
+
+        Args:
+            bytes_max: Held at most, for all journals. Beyond it, `append` waits.
+            batch_bytes_max: Of content which one call carries, unless one append has more.
+            linger_s: How long a call is held open for more appends. Calls grow with the load
+                without it: what comes while one is under way makes up the next.
+            sends_max: Calls under way, each of another journal.
+            at_least_once: Send content again whose outcome is unknown: it may be there twice.
+            timeout_s: Bound of an append's way into its journal, with all tries.
+        """
+        limits = Limits(
+            bytes_max=bytes_max,
+            batch_bytes_max=batch_bytes_max,
+            linger_s=linger_s,
+            sends_max=sends_max,
+        )
+        return running(
+            lambda: AppendService(
+                self.append, self._clock, limits, at_least_once=at_least_once, timeout_s=timeout_s
+            )
         )
 
     def reader(
