@@ -37,6 +37,7 @@ ALONE = [
     DOCS / "how-to" / "test-your-code.md",
 ]
 SHARED = [
+    DOCS / "how-to" / "append-from-python.md",
     DOCS / "how-to" / "read-from-python.md",
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",
