@@ -18,7 +18,7 @@
         RecordError                                           read it otherwise, or skip it
       AppendAbandonedError       journal, after             append anew, if it still holds
       StoreError                 store, operation, key
-        StoreMissingError StoreDeniedError StoreUnavailableError
+        StoreMissingError StoreDeniedError StoreUnavailableError ClaimError
         ForeignObjectError                                    move it away, or read past it
       RpcError                   peer, code, detail
         RpcUnavailableError RpcUnauthenticatedError RpcDeadlineError
@@ -208,6 +208,13 @@ class StoreError(GazetteError):
         self.operation = operation
         self.key = key
         self.detail = detail
+
+
+class ClaimError(StoreError):
+    """A payload which was checked into a store is not there, or not as it was. An operator acts."""
+
+    def __init__(self, store: str, key: str, detail: str) -> None:
+        super().__init__(store, "check out", key, detail)
 
 
 class StoreMissingError(StoreError):

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 
 from bench_systems import System, journals_of
 
-from gazette_py.client import AppendResult
+from gazette_py.client import AppendService, PendingAppend
 from gazette_py.clock import SYSTEM
 
 KIB = 1 << 10
 MIB = 1 << 20
 BULK_BYTES = 64 * MIB
 WARM_UP_SHARE = 0.25
+
+Written = tuple[int, int, bytes]
+"""Where an append begins and ends, and its content."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,20 +81,63 @@ class Appends:
         recorder = Recorder(self.name, system)
         contents = [os.urandom(self.length) for _ in range(16)]
         names = _new_names(self.journals)
-        written: dict[str, list[tuple[AppendResult, bytes]]] = {name: [] for name in names}
+        written: dict[str, list[Written]] = {name: [] for name in names}
 
         async def append(journal: str, until: float) -> None:
             while (begin := time.perf_counter()) < until:
                 content = contents[len(written[journal]) % len(contents)]
                 result = await system.client.append(journal, content, timeout_s=30)
                 recorder.done(begin, len(content))
-                written[journal].append((result, content))
+                written[journal].append((result.commit.begin, result.commit.end, content))
 
         async def work(until: float) -> None:
             async with asyncio.TaskGroup() as group:
                 for journal in names:
                     for _ in range(self.appenders):
                         group.create_task(append(journal, until))
+
+        async with journals_of(system, names):
+            await recorder.run(work, seconds)
+            for journal in names:
+                await _check(system, journal, written[journal])
+        return recorder.sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One writer to each journal, by the append service, which has as much as there is room for."""
+
+    name: str
+    length: int
+    journals: int
+    bytes_max: int
+
+    async def run(self, system: System, seconds: float) -> Sample:
+        recorder = Recorder(self.name, system)
+        contents = [os.urandom(self.length) for _ in range(16)]
+        names = _new_names(self.journals)
+        written: dict[str, list[Written]] = {name: [] for name in names}
+
+        async def settle(begin: float, pending: PendingAppend, content: bytes) -> None:
+            done = await pending
+            recorder.done(begin, len(content))
+            written[done.journal].append((done.begin, done.end, content))
+
+        async def append(service: AppendService, journal: str, until: float) -> None:
+            async with asyncio.TaskGroup() as group:
+                while (begin := time.perf_counter()) < until:
+                    content = contents[len(written[journal]) % len(contents)]
+                    pending = await service.append(journal, content)
+                    group.create_task(settle(begin, pending, content))
+                    await asyncio.sleep(0)
+
+        async def work(until: float) -> None:
+            async with (
+                system.client.append_service(bytes_max=self.bytes_max) as service,
+                asyncio.TaskGroup() as group,
+            ):
+                for journal in names:
+                    group.create_task(append(service, journal, until))
 
         async with journals_of(system, names):
             await recorder.run(work, seconds)
@@ -161,11 +207,12 @@ class BulkRead:
         return recorder.sample
 
 
-Workload = Appends | Tail | BulkRead
+Workload = Appends | Served | Tail | BulkRead
 
 WORKLOADS: tuple[Workload, ...] = (
     Appends(name="append 1 KiB, serial", length=KIB),
     Appends(name="append 1 KiB, 8 journals x 8", length=KIB, journals=8, appenders=8),
+    Served(name="append 1 KiB, by the service", length=KIB, journals=8, bytes_max=MIB),
     Appends(name="append 1 MiB, 2 journals x 2", length=MIB, journals=2, appenders=2),
     Tail(name="append 1 KiB until read", length=KIB),
     BulkRead(name="bulk read"),
@@ -176,21 +223,21 @@ def _new_names(count: int) -> list[str]:
     return [f"bench/{SYSTEM.token_hex(6)}" for _ in range(count)]
 
 
-async def _check(system: System, journal: str, written: list[tuple[AppendResult, bytes]]) -> None:
+async def _check(system: System, journal: str, written: list[Written]) -> None:
     """Read the journal back: all of what was appended, once, where its answer said."""
     position = 0
-    expected = deque(sorted(written, key=lambda each: each[0].commit.begin))
-    end = expected[-1][0].commit.end
+    expected = deque(sorted(written))
+    end = expected[-1][1]
     held = bytearray()
     async with system.client.reader(journal, end_offset=end) as reader:
         async for batch in reader.batches():
             held += bytes(batch)
-            while expected and len(held) >= len(expected[0][1]):
-                result, content = expected.popleft()
-                assert result.commit.begin == position, journal
+            while expected and len(held) >= len(expected[0][2]):
+                first, last, content = expected.popleft()
+                assert first == position, journal
                 position += len(content)
-                assert result.commit.end == position, journal
-                assert held[: len(content)] == content, f"{journal} at {result.commit.begin}"
+                assert last == position, journal
+                assert held[: len(content)] == content, f"{journal} at {first}"
                 del held[: len(content)]
     assert not expected, f"{journal}: {len(expected)} appends were not read back"
     assert not held, f"{journal}: bytes which nobody appended"
