@@ -67,6 +67,9 @@ class Upkept(Protocol):
     def invalidate(self) -> None:
         """The Route or the stores have changed."""
 
+    def end(self) -> None:
+        """The replica has ended: nothing is to be done for it any more."""
+
 
 class Replica:
     """One journal on this broker. `run` does its work; `shut_down` ends it."""
@@ -280,6 +283,9 @@ class Replica:
         assert spool_taken is not None
         self._close_fragment(spool_taken[0])
         self.ended.fire()
+        if self.keeper is not None:
+            self.keeper.end()
+            self.keeper = None
         self.invalidate()
         self._announce_index()
         tasks = list(self._tasks)

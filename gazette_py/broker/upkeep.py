@@ -95,16 +95,19 @@ class Upkeep:
 
     def _tick(self) -> None:
         self._timer = None
-        for at, (keeper, is_pulse) in self._calendar.take(self.now()):
-            replica, chore = keeper.replica, keeper.pulse if is_pulse else keeper.refresh
-            if replica.ended.is_fired or chore.due != at:
-                continue  # It was put down again, for another time.
-            chore.begin()
+        for keeper, is_pulse in self._calendar.take(self.now()):
             if is_pulse:
-                replica.spawn(self._pulse(keeper), "pulse")
+                keeper.pulse.begin()
+                keeper.replica.spawn(self._pulse(keeper), "pulse")
             else:
-                replica.spawn(self._refresh(keeper), "refresh")
+                keeper.refresh.begin()
+                keeper.replica.spawn(self._refresh(keeper), "refresh")
         self._arm()
+
+    def drop(self, keeper: "Keeper") -> None:
+        """Forget a replica which has ended."""
+        for is_pulse in (False, True):
+            self._calendar.drop((keeper, is_pulse))
 
     async def _refresh(self, keeper: "Keeper") -> None:
         spec = self._service.spec_of(keeper.replica.journal, keeper.replica.create_revision)
@@ -165,6 +168,10 @@ class Keeper:
         self.disturb()
         if self.pulse.compel(self._upkeep.now()):
             self._upkeep.put(self, is_pulse=True)
+
+    def end(self) -> None:
+        """Keep the replica no more: it has ended, and no chore of it is to hold it in memory."""
+        self._upkeep.drop(self)
 
     def disturb(self) -> None:
         """Count quiet pulses anew."""

@@ -8,12 +8,14 @@ Invariants:
          afterwards: the run under way may have begun too early to see what changed.
     CH2  After a failure a chore waits for its retry, whoever asks, unless it is compelled: what
          failed may itself be what asks.
+    CH3  A key of a calendar has one time. One which is dropped is in memory no more, however far
+         away its time was; entries which no longer hold never outnumber those which do.
 
 Units: seconds of one monotonic clock. Pure.
 """
 
-from heapq import heappop, heappush
-from typing import Generic, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 
@@ -69,26 +71,53 @@ class Chore:
 
 
 class Calendar(Generic[K]):
-    """Keys with the times at which to look at them. One may be in it several times."""
+    """Keys, each with the time at which to look at it."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, K]] = []
-        self._count = 0  # Tells equal times apart, in the order in which they came.
+        # An entry is [time, number, (key,)]; the last is None once the entry no longer holds. The
+        # number tells equal times apart, in the order in which they came.
+        self._heap: list[list[Any]] = []
+        self._entries: dict[K, list[Any]] = {}  # Those which hold.
+        self._count = 0
+
+    @property
+    def size(self) -> int:
+        """How many entries are in memory: at most twice as many as there are keys."""
+        return len(self._heap)
 
     @property
     def next_at(self) -> float | None:
         """The earliest time; None if there is none."""
+        while self._heap and self._heap[0][2] is None:
+            heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def put(self, at: float, key: K) -> None:
-        """Have a key looked at."""
+        """Have a key looked at then, and at no other time."""
+        self.drop(key)
         self._count += 1
-        heappush(self._heap, (at, self._count, key))
+        entry = self._entries[key] = [at, self._count, (key,)]
+        heappush(self._heap, entry)
 
-    def take(self, now: float) -> list[tuple[float, K]]:
-        """Return the keys whose time has come, each with its time, and forget them."""
-        taken: list[tuple[float, K]] = []
-        while self._heap and self._heap[0][0] <= now:
-            at, _, key = heappop(self._heap)
-            taken.append((at, key))
+    def drop(self, key: K) -> None:
+        """Forget a key, if it is known."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        entry[2] = None
+        self._tidy()
+
+    def take(self, now: float) -> list[K]:
+        """Return the keys whose time has come, and forget them."""
+        taken: list[K] = []
+        while (at := self.next_at) is not None and at <= now:
+            (key,) = heappop(self._heap)[2]
+            del self._entries[key]
+            taken.append(key)
+        self._tidy()
         return taken
+
+    def _tidy(self) -> None:
+        if len(self._heap) > 2 * len(self._entries):
+            self._heap = [entry for entry in self._heap if entry[2] is not None]
+            heapify(self._heap)

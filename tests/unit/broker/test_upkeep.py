@@ -1,6 +1,8 @@
 """The pulse, against peers which a test scripts."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -113,3 +115,31 @@ async def test_conflicting_fragments_of_a_store_are_told(
     replica.ask_refresh()
     await until(lambda: extents() == "0.0", "mended")
     assert replica.conflicts == ()
+
+
+async def test_a_replica_which_has_ended_is_in_no_memory_however_rare_its_chores(
+    cluster: Cluster,
+) -> None:
+    """As when its journal is suspended. Stores may be listed once a day."""
+    broker = await cluster.broker("a")
+    await cluster.serve(broker)
+    replica = broker.replica()
+    upkeep_of_all = Upkeep(broker.service, auto_suspend=False)
+    upkeep_of_all.start(replica)
+    index = replica.index
+    await until(lambda: index.is_refreshed and upkeep_of_all._calendar.size == 2, "kept")
+    ended = replica.ended
+    await cluster.assign([])
+    await until(lambda: ended.is_fired, "ended")
+    # Also if it is asked for once more.
+    replica.ask_refresh()
+    replica.ask_pulse()
+    assert upkeep_of_all._calendar.size == 0
+    seen = weakref.ref(replica)
+    del replica
+
+    def is_gone() -> bool:
+        gc.collect()
+        return seen() is None
+
+    await until(is_gone, "gone")
