@@ -1,3 +1,5 @@
+"""Chores which are due, run, and are asked for meanwhile; and the calendar of many of them."""
+
 import weakref
 
 import pytest
