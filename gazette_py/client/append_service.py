@@ -116,8 +116,7 @@ class AppendService:
         self._sending: set[asyncio.Task[None]] = set()
         self._is_pumping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._is_closed = False
 
     @property
     def held_bytes(self) -> int:
@@ -150,6 +149,7 @@ class AppendService:
             timeout_s: Bound of its way into the journal, with all tries. None: the service's.
 
         Raises:
+            RuntimeError: The service is closed.
             ValueError: It is larger than all room there is: use `Client.append`, which streams.
         """
         guards = _guards(offset, check_registers, union_registers, subtract_registers)
@@ -187,11 +187,23 @@ class AppendService:
         """
         self._queue.flush()
         self._pump_soon()
-        await self._idle.wait()
+        # Not those which come meanwhile: of a steady load there is no end.
+        held = [pending._future for pending in self._pending.values()]  # noqa: SLF001  # Ours.
+        if held:
+            await asyncio.wait(held)
         unseen = [pending for pending in self._unseen if not pending.is_awaited]
         self._unseen.clear()
         if unseen:
             await unseen[0]
+
+    async def aclose(self) -> None:
+        """Accept no more, and `flush`. Leaving the context does so.
+
+        Raises:
+            GazetteError: As of `flush`.
+        """
+        self._is_closed = True
+        await self.flush()
 
     def _new(
         self,
@@ -201,6 +213,8 @@ class AppendService:
         guards: dict[str, Any],
         timeout_s: float | None,
     ) -> tuple[Append, PendingAppend]:
+        if self._is_closed:
+            raise RuntimeError(f"the append service is closed: append to {journal} by another one")
         if not self._queue.fits_ever(len(content)):
             raise ValueError(
                 f"an append of {len(content)} bytes is more than the service may hold"
@@ -217,14 +231,11 @@ class AppendService:
         if guards:
             self._guards[append] = guards
         pending = self._pending[append] = PendingAppend(append)
-        self._idle.clear()
         return append, pending
 
     def _forget(self, append: Append) -> None:
         self._pending.pop(append, None)
         self._guards.pop(append, None)
-        if not self._pending:
-            self._idle.set()
 
     # The pump: does what the queue says, after each event.
 
@@ -369,4 +380,4 @@ async def running(
     try:
         yield service
     finally:
-        await service.flush()
+        await service.aclose()

@@ -165,6 +165,7 @@ class AppendService(_Twin[_service.AppendService]):
         return None if pending is None else PendingAppend(self._loop, pending)
 
     flush = _call(_service.AppendService.flush)
+    aclose = _call(_service.AppendService.aclose)
 
 
 class Reader(_Twin[_reader.Reader]):
@@ -254,7 +255,7 @@ class Client(_Twin[_client.Client]):
             try:
                 yield service
             finally:
-                service.flush()
+                service.aclose()
 
         return twin
 

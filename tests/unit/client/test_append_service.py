@@ -220,3 +220,37 @@ async def test_a_bug_of_a_call_is_raised_and_leaves_nobody_waiting() -> None:
     with pytest.raises(ZeroDivisionError):
         await pending
     assert service.held_bytes == 0
+
+
+async def test_a_flush_does_not_wait_for_what_comes_later(client: Client) -> None:
+    gate = asyncio.Event()
+
+    async def send(journal: str, *args: Any, **more: Any) -> Any:
+        if journal == TWO:
+            await gate.wait()
+        return await client.append(journal, *args, **more)
+
+    limits = Limits(bytes_max=1 << 20, batch_bytes_max=1 << 10, linger_s=0, sends_max=2)
+    service = AppendService(send, SYSTEM, limits, at_least_once=False, timeout_s=60)
+    first = await service.append(ONE, b"first")
+    flushing = asyncio.create_task(service.flush())
+    await asyncio.sleep(0)  # It has begun.
+    later = await service.append(TWO, b"later")
+    await asyncio.wait_for(flushing, 10)
+    assert (first.done(), later.done()) == (True, False)
+    gate.set()
+    await service.flush()
+    assert later.done()
+
+
+async def test_closing_sends_what_is_held_and_accepts_no_more(client: Client) -> None:
+    async with client.append_service(linger_s=60) as service:
+        held = await service.append(ONE, b"held")
+        await service.aclose()
+        assert held.done()
+        with pytest.raises(RuntimeError, match="is closed"):
+            await service.append(ONE, b"too late")
+        with pytest.raises(RuntimeError, match="is closed"):
+            service.try_append(ONE, b"too late")
+    done = await held
+    assert await client.read_all(ONE, done.begin, done.end) == b"held"
