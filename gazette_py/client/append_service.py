@@ -48,6 +48,9 @@ from gazette_py.core.append_queue import (
 )
 from gazette_py.protocol.labels import LabelSelector, LabelSet
 
+UNSEEN_MAX = 100
+"""Failed appends which nobody has awaited, and which are kept for `flush` to tell."""
+
 ATTEMPT_S_MAX = 30.0
 """How long a call may take. Its appends may have more time, for further ones."""
 
@@ -284,10 +287,16 @@ class AppendService:
         elif error is not None:
             future.set_exception(error)
             future.exception()  # It is looked at: `flush` tells what nobody awaits.
-            self._unseen.append(pending)
+            self._keep_unseen(pending)
         else:
             future.cancel()
         self._forget(append)
+
+    def _keep_unseen(self, failed: PendingAppend) -> None:
+        # For `flush`, which raises the first: a service which never flushes keeps no more of them.
+        self._unseen = [pending for pending in self._unseen if not pending.is_awaited]
+        if not failed.is_awaited and len(self._unseen) < UNSEEN_MAX:
+            self._unseen.append(failed)
 
     async def _send_batch(self, batch: Batch) -> None:
         queue, first = self._queue, batch.sent[0]

@@ -255,7 +255,11 @@ class Client(_Twin[_client.Client]):
             try:
                 yield service
             finally:
-                service.aclose()
+
+                async def leave() -> None:
+                    await context.__aexit__(None, None, None)
+
+                self._loop.call(leave())
 
         return twin
 

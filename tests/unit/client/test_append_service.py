@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gazette_py.client import Client
-from gazette_py.client.append_service import AppendService
+from gazette_py.client.append_service import UNSEEN_MAX, AppendService
 from gazette_py.clock import SYSTEM
 from gazette_py.core.append_queue import APPEND_BYTES, Limits
 from gazette_py.errors import (
@@ -192,6 +192,18 @@ async def test_leaving_sends_what_is_held_and_tells_what_failed(client: Client) 
             await service.append("served/nowhere", b"nobody awaits it")
             await service.append(ONE, b"held")
     assert await client.read_all(ONE, head, head + 4) == b"held"
+
+
+async def test_a_service_which_is_never_flushed_keeps_few_failures(client: Client) -> None:
+    limits = Limits(bytes_max=1 << 20, batch_bytes_max=1 << 10, linger_s=0, sends_max=8)
+    service = AppendService(client.append, SYSTEM, limits, at_least_once=False, timeout_s=60)
+    failed = [await service.append(f"served/nowhere/{n}", b"x") for n in range(UNSEEN_MAX + 20)]
+    while not all(pending.done() for pending in failed):
+        await asyncio.sleep(0)
+    assert len(service._unseen) == UNSEEN_MAX
+    with pytest.raises(JournalNotFoundError):
+        await service.flush()
+    assert service._unseen == []
 
 
 async def test_a_store_which_is_unhealthy_for_a_while_is_no_end(client: Client) -> None:
