@@ -112,7 +112,7 @@ BAD: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         "apply a name twice",
         lambda stub: stub.Apply(pb.ApplyRequest(changes=[GOOD, GOOD])),
-        "duplicate key",
+        "Changes[0] is of bad/twice, too",
     ),
     ("read", lambda stub: first(stub.Read(pb.ReadRequest(journal="/x"))), "Journal: "),
     (
