@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 CHANGES_MAX = 100  # etcd takes some 128 at once.
 CALLS_MAX = 32
-IDLE = [f"idle/{number:03}" for number in range(500)]
+IDLE = [f"idle/{number:03}" for number in range(200)]
 SOME = IDLE[::25]
 LIVE = "live/journal"
 FEW = [f"few/{number}" for number in range(6)]
@@ -77,7 +77,7 @@ async def listings(cluster: LocalCluster, store: str) -> int:
     )
 
 
-async def test_500_suspended_journals_are_served_by_nobody(cluster: LocalCluster) -> None:
+async def test_200_suspended_journals_are_served_by_nobody(cluster: LocalCluster) -> None:
     """Their stores are listed no more, while that of a journal beside them is, each second."""
     for name in ("idle", "live"):
         (cluster.file_root / name).mkdir()

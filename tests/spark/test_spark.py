@@ -3,12 +3,13 @@
     pytest -m spark tests/spark
 
 Needs Java 17, the extra `spark`, and for S3 versitygw and a repository of Java packages. A minute
-or two, most of which Spark takes.
+or two, most of which Spark takes. GAZETTE_TEST_SPARK_S3=0 leaves S3 out.
 """
 
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ S3_PACKAGES = ",".join(
         ),
     ]
 )
+WITH_S3 = os.environ.get("GAZETTE_TEST_SPARK_S3", "1") != "0"
 ROWS = 600
 SUM = ROWS * (ROWS - 1) // 2
 
@@ -62,18 +64,19 @@ def spark() -> "Iterator[SparkSession]":
 
     from gazette_py.lake.spark import GazetteDataSource
 
-    session = (
+    builder = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.memory", "1g")
         .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.jars.packages", S3_PACKAGES)
         # Of the Python processes, which read stores by our source.
         .config("spark.executorEnv.AWS_ACCESS_KEY_ID", "test-access")
         .config("spark.executorEnv.AWS_SECRET_ACCESS_KEY", "test-secret")
-        .config("spark.jars.excludes", "software.amazon.awssdk:bundle")
-        .getOrCreate()
     )
+    if WITH_S3:
+        builder = builder.config("spark.jars.packages", S3_PACKAGES)
+        builder = builder.config("spark.jars.excludes", "software.amazon.awssdk:bundle")
+    session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     session.dataSource.register(GazetteDataSource)
     yield session
@@ -132,6 +135,7 @@ async def test_files_of_a_directory(tmp_path: Path, spark: "SparkSession") -> No
         assert [row._offset for row in found] == expected
 
 
+@pytest.mark.skipif(not WITH_S3, reason="GAZETTE_TEST_SPARK_S3=0: without Java packages for S3")
 async def test_files_of_s3(tmp_path: Path, spark: "SparkSession", s3: S3Server) -> None:
     offsets = await store_rows(tmp_path, s3.url())
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()

@@ -17,7 +17,7 @@ from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 from gazette_py.protocol.journal import Suspend
 from gazette_py.testing import InProcessCluster
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 NAME = "idle/journal"
 

@@ -19,7 +19,7 @@ from gazette_py.testing.in_process import FRAGMENT
 NAME = "marked/journal"
 FLUSHED = replace(FRAGMENT, flush_interval_ns=1_000_000_000)
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 
 @pytest.fixture
