@@ -67,6 +67,7 @@ class Reader:
                 (bin_dir / program).symlink_to(path)
         search = (str(bin_dir), str(Path(sys.executable).parent), os.environ["PATH"])
         self._env = {**os.environ, "PATH": os.pathsep.join(search)}
+        self._env.pop("PYTEST_ADDOPTS", None)  # A page may run a pytest, which is not ours.
         self._shell = self._start("bash", stdin=subprocess.PIPE)
 
     def follow(self, page: Path) -> None:

@@ -116,6 +116,9 @@ def _print(
 
     chosen: list[IndexEntry] = []
     for journal, listed in files.items():
+        if not listed and any(files.values()):
+            click.echo(f"-- {journal}: nothing of it is stored yet.")
+            continue
         whole = whole_files(journal, listed)
         end = whole[-1].end
         click.echo(f"-- {journal}: offsets 0 to {end}, in {len(whole)} files.")

@@ -38,7 +38,7 @@ def cluster(_short_intervals: None) -> Iterator[InProcessCluster]:
 
 def marks(cluster: InProcessCluster) -> list[Watermark]:
     """Return what lies in the store, by time."""
-    files = (cluster.store / directory_of(NAME)).glob("*")
+    files = (cluster.store / directory_of(NAME)).glob("[!.]*")
     return sorted((Watermark.from_json(f.read_bytes()) for f in files), key=lambda m: m.time)
 
 

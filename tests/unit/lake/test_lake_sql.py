@@ -75,3 +75,12 @@ def test_a_store_does_not_know_which_journals_there_are(tmp_path: Path, name: st
     done = CliRunner().invoke(cli, [*arguments, "--store", "file:///"])
     assert done.exit_code == 2
     assert "Name each journal in full." in done.output
+
+
+def test_of_several_journals_one_may_have_nothing_yet(tmp_path: Path) -> None:
+    write_fragment(tmp_path, JOURNAL, 0, rows(0, 10))
+    code, statement = sql(tmp_path, "other/journal")
+    assert code == 0
+    assert "-- other/journal: nothing of it is stored yet.\n" in statement
+    with duckdb.connect() as con:
+        assert len(con.sql(statement).fetchall()) == 10

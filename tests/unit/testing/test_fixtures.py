@@ -1,5 +1,6 @@
 """The fixtures, as tests of other projects use them: in a pytest of their own."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,9 +14,11 @@ pytestmark = pytest.mark.timeout(120)
 def run_pytest(directory: Path, source: str, *options: str) -> str:
     """Run a test file; return what pytest printed, once all has passed."""
     (directory / "test_theirs.py").write_text(textwrap.dedent(source))
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, directory],
         cwd=directory,
+        env=env,
         capture_output=True,
         text=True,
         check=False,
