@@ -56,7 +56,7 @@ async def test_many_small_appends_share_few_calls(client: Client) -> None:
 
 
 async def test_calls_grow_while_one_is_under_way(client: Client, cluster: InProcessCluster) -> None:
-    cluster.faults.delay("Append", 0.3)
+    cluster.faults.delay("Append", 1.0)
     async with client.append_service() as service:
         first = await service.append(ONE, b"first")
         await asyncio.sleep(0.1)  # It is under way.
@@ -71,7 +71,7 @@ async def test_calls_grow_while_one_is_under_way(client: Client, cluster: InProc
 async def test_who_wants_more_than_there_is_room_for_waits(
     client: Client, cluster: InProcessCluster
 ) -> None:
-    cluster.faults.delay("Append", 0.3)
+    cluster.faults.delay("Append", 1.0)
     each = 1000 + APPEND_BYTES
     async with client.append_service(bytes_max=2 * each) as service:
         for _ in range(2):
@@ -150,7 +150,7 @@ async def test_registers_are_those_of_one_append(client: Client) -> None:
 
 async def test_one_append_comes_after_another(client: Client, cluster: InProcessCluster) -> None:
     heads = [await client.write_head(name) for name in (ONE, TWO)]
-    cluster.faults.delay("Append", 0.3)
+    cluster.faults.delay("Append", 1.0)
     async with client.append_service() as service:
         first = await service.append(ONE, b"first")
         second = await service.append(TWO, b"second", after=[first])

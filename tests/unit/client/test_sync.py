@@ -102,7 +102,7 @@ def test_errors_are_the_same(client: sync.Client, cluster: InProcessCluster) -> 
 
 def test_the_service_coalesces(client: sync.Client, cluster: InProcessCluster) -> None:
     head = client.write_head(JOURNAL)
-    cluster.faults.delay("Append", 0.3)
+    cluster.faults.delay("Append", 1.0)
     with client.append_service() as service:
         first = service.append(JOURNAL, b"first")
         with pytest.raises(TimeoutError):
