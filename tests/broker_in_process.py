@@ -1,4 +1,4 @@
-"""A broker's calls in this process, over a socket, on an etcd in memory: no lease, no daemons."""
+"""A broker's calls in this process, over a socket, on an etcd in memory: no lease, no upkeep."""
 
 import asyncio
 import hashlib
