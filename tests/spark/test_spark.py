@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +65,8 @@ def spark() -> "Iterator[SparkSession]":
 
     from gazette_py.lake.spark import GazetteDataSource
 
+    # Or its Python processes are of the first `python3` on PATH, which may be without our package.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
