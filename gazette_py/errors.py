@@ -23,6 +23,7 @@
       RpcError                   peer, code, detail
         RpcUnavailableError RpcUnauthenticatedError RpcDeadlineError
                                                               retry, or mend the credentials
+        AppendTooSlowError                                    retry, or append less at once
         AppendOutcomeUnknownError                             look, or accept a duplicate
       EtcdError
         EtcdCompactedError EtcdLeaseLostError EtcdUnavailableError
@@ -257,6 +258,16 @@ class RpcUnauthenticatedError(RpcError):
 
 class RpcDeadlineError(RpcError):
     """The peer did not answer in time."""
+
+    retryable = True
+
+
+class AppendTooSlowError(RpcError):
+    """An append's content came slower than brokers bear, and none of it is in the journal.
+
+    They demand `--broker.min-append-rate` of it, 64 KiB/s unless they are told otherwise, since
+    other appends to the journal wait meanwhile. A process or machine which was held up passes.
+    """
 
     retryable = True
 

@@ -204,6 +204,12 @@ def _of_rpc(exc: errors.RpcError) -> Failure:
                 "The content may be in the journal, or not: compare the end of the journal"
                 " before you append it again, or append with --check-register."
             )
+        case errors.AppendTooSlowError():
+            code = ExitCode.UNAVAILABLE
+            hint = (
+                "Nothing was appended. Brokers demand --broker.min-append-rate of each append:"
+                " append less at once, or once the content is there."
+            )
         case errors.RpcUnauthenticatedError():
             code = ExitCode.NOT_ALLOWED
             hint = (

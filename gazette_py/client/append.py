@@ -41,6 +41,12 @@ Content = bytes | bytearray | memoryview | Iterable[bytes] | AsyncIterable[bytes
 
 _RETRIED = (errors.NotPrimaryError, errors.NoPrimaryError, errors.InsufficientBrokersError)
 
+_TOO_SLOW = "client stream didn't sustain the minimum append data rate"
+"""How brokers of both kinds say so. They gave up waiting for content, so they committed nothing."""
+
+TOO_SLOW_TRIES_MAX = 5
+"""One which was held up passes sooner. One whose network is too slow never does."""
+
 # The broker said no before it did anything.
 _CERTAIN_CODES = ("UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED")
 
@@ -71,6 +77,7 @@ class Appender:
         self._has_content = False  # The running attempt sent some.
         self._is_committing = False  # The running attempt may commit.
         self._refusal: errors.GazetteError | None = None  # Of the last attempt.
+        self._too_slow_tries = 0
 
     async def run(self, *, retry: bool, timeout_s: float | None) -> AppendResult:
         """Attempt until there is a result, a final refusal, or no time left."""
@@ -97,6 +104,9 @@ class Appender:
             return False  # W3
         if isinstance(exc, errors.AppendOutcomeUnknownError):
             return False  # W4
+        if isinstance(exc, errors.AppendTooSlowError):
+            self._too_slow_tries += 1
+            return self._too_slow_tries < TOO_SLOW_TRIES_MAX
         if isinstance(exc, errors.RpcError):
             return exc.code == grpc.StatusCode.UNAVAILABLE.name
         return isinstance(exc, _RETRIED)
@@ -164,6 +174,9 @@ class Appender:
                     yield chunk
 
     def _failure(self, error: errors.RpcError, *, is_certain: bool = False) -> errors.RpcError:
+        if _TOO_SLOW in error.detail:
+            self._is_committing = False
+            return errors.AppendTooSlowError(error.peer, error.code, error.detail)
         is_certain = is_certain or error.code in _CERTAIN_CODES
         # Without content there is nothing which could be in the journal, or not.
         if is_certain or not (self._is_committing and self._has_content):

@@ -19,6 +19,7 @@ from local_clusters import apply, eventually, spec
 
 from gazette_py.client import Client, connect
 from gazette_py.errors import (
+    AppendTooSlowError,
     CorruptFragmentError,
     JournalNotFoundError,
     NotAllowedError,
@@ -224,6 +225,19 @@ async def test_a_client_which_is_too_slow_is_aborted(stub: Any, client: Client) 
     assert caught.value.code() is grpc.StatusCode.UNKNOWN
     assert "minimum append data rate" in (caught.value.details() or "")
     assert time.monotonic() - started < 20
+    assert await client.write_head(journal) == 0
+
+
+async def test_content_which_comes_too_slowly_is_told_as_such(client: Client) -> None:
+    journal = await new_journal(client, "bad/trickle")
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.1)
+
+    with pytest.raises(AppendTooSlowError):
+        await client.append(journal, trickle())
     assert await client.write_head(journal) == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from gazette_py import errors
 from gazette_py.client import Change, Client, connect
+from gazette_py.client.append import TOO_SLOW_TRIES_MAX
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.pb.protocol_pb2_grpc import JournalServicer, add_JournalServicer_to_server
 
@@ -130,6 +131,28 @@ async def test_an_append_which_a_proxy_did_not_pass_on_is_repeated() -> None:
         await client.append(JOURNAL, b"hello")
     contents = [[message.content for message in append[1:]] for append in broker.appends]
     assert contents == [[b"hello", b""], [b"hello", b""]]
+
+
+async def too_slow(context: Any) -> pb.AppendResponse:
+    text = "append stream: client stream didn't sustain the minimum append data rate"
+    await context.abort(grpc.StatusCode.UNKNOWN, text)
+    raise AssertionError("abort raises")
+
+
+async def test_an_append_which_was_held_up_is_repeated() -> None:
+    """Also if it asked to commit meanwhile: the broker had given up before."""
+    broker = ScriptedBroker(too_slow, done(5))
+    async with served(broker) as client:
+        await client.append(JOURNAL, b"hello")
+    assert len(broker.appends) == 2
+
+
+async def test_an_append_which_is_always_too_slow_is_told_as_such() -> None:
+    broker = ScriptedBroker(*[too_slow] * TOO_SLOW_TRIES_MAX)
+    async with served(broker) as client:
+        with pytest.raises(errors.AppendTooSlowError, match="minimum append data rate"):
+            await client.append(JOURNAL, b"hello")
+    assert len(broker.appends) == TOO_SLOW_TRIES_MAX
 
 
 @pytest.mark.parametrize(
