@@ -18,9 +18,9 @@ import click
 from gazette_py.cli.byte_input import ByteInput
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, failed, for_each
-from gazette_py.cli.framing import FixedSplitter, FramingError, Splitter
 from gazette_py.cli.routing import Router
 from gazette_py.clock import SYSTEM
+from gazette_py.message.framing import FixedSplitter, FramingError, Splitter
 
 if TYPE_CHECKING:
     from gazette_py.client.append import AppendResult

@@ -57,9 +57,16 @@ def _set(ready: asyncio.Future[None]) -> None:
 
 @contextmanager
 def open_input(name: str) -> Iterator[ByteInput]:
-    """Provide a file's bytes, or those of standard input ("-")."""
+    """Provide a file's bytes, or those of standard input ("-"), to be awaited."""
+    with open_file(name) as file:
+        yield ByteInput(file)
+
+
+@contextmanager
+def open_file(name: str) -> Iterator[IO[bytes]]:
+    """Provide a file, or standard input ("-")."""
     if name == "-":
-        yield ByteInput(sys.stdin.buffer)
+        yield sys.stdin.buffer
         return
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed below; its errors are not the body's.
@@ -68,4 +75,4 @@ def open_input(name: str) -> Iterator[ByteInput]:
             f"input {name}", f"it cannot be read: {exc.strerror}", "'-' is standard input."
         ) from exc
     with file:
-        yield ByteInput(file)
+        yield file

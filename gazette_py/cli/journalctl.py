@@ -26,6 +26,7 @@ _COMMANDS = {
     "read": ("read", "Print the content of journals, and follow them."),
     "head": ("head", "Write heads: the offsets at which journals end."),
     "fragments": ("fragments", "The files which hold the content of journals."),
+    "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
     "lake": ("lake", "Journals as files, for other programs."),
 }
 _ALIASES = {"ls": "list", "put": "append", "cat": "read"}

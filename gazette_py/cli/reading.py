@@ -18,11 +18,11 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
-from gazette_py.cli.framing import FramingError, Splitter, framing_of, splitter_of
 from gazette_py.cli.offsets_file import save_offsets
 from gazette_py.cli.record_formats import Record, RecordFormat
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
+from gazette_py.message.framing import FramingError, Splitter, framing_of, splitter_of
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector

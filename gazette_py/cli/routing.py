@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gazette_py.cli.errors import usage
-from gazette_py.cli.framing import Splitter
 from gazette_py.core.mapping import Rendezvous, modulo
+from gazette_py.message.framing import Splitter
 
 KEYED_MAPPINGS = ("modulo", "rendezvous", "direct")
 MAPPINGS = ("random", *KEYED_MAPPINGS)

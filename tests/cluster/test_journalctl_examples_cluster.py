@@ -13,7 +13,10 @@ from gazette_py.cli.journalctl import cli
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
-ORDER = ("apply", "append", "list", "describe", "head", "fragments", "read", "lake", "delete")
+ORDER = (
+    *("apply", "append", "list", "describe", "head", "fragments", "read", "lake"),
+    *("attach-uuids", "delete"),
+)
 """What later commands need is made by earlier ones."""
 
 SPECS = """\
@@ -52,7 +55,10 @@ def prepare(directory: Path) -> None:
     (directory / "specs" / "deep").mkdir(parents=True)
     (directory / "specs" / "deep" / "more.yaml").write_text(SPECS.replace("acme/", "more/"))
     lines = "".join(f'{{"id": {n}}}\n' for n in range(20))
-    for name in ("orders.ndjson", "batch", "in", "app.log"):
+    for name in (
+        *("orders.ndjson", "batch", "in", "app.log"),
+        *("orders.csv", "monday.csv", "tuesday.csv"),
+    ):
         (directory / name).write_text(lines)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from versitygw_server import S3Server
 from gazette_py.local.cluster import LocalCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-8000-[0-9a-f]{12}")
+"""Of version 1, and of no transaction."""
 
 ONE = ("-l", "name=theirs/one")
 
@@ -127,3 +132,17 @@ async def test_a_store_which_is_not_there_is_unhealthy(tmp_path: Path, gazctl: s
             *(gazctl, "journals", "store-health", address, "file:///none/"), fails=True
         )
         assert "fragment store file:///none/ is unhealthy" in told
+
+
+async def test_lines_with_uuids_are_alike(tmp_path: Path, gazctl: str) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(b"id,item\r\n1,bolt\n2,nut")
+    template = '{"line":"{{.Line}}","uuid":"{{.UUID}}"}\n'
+    for more in (["--skip-header"], ["--template", template]):
+        theirs, ours = [
+            (await run(program, "attach-uuids", *more, str(rows))).splitlines()
+            for program in (gazctl, f"{Path(sys.executable).parent}/gazette-journalctl")
+        ]
+        found = [[UUID.search(row) for row in side] for side in (theirs, ours)]
+        assert all(match is not None for side in found for match in side)
+        assert [UUID.sub("", row) for row in theirs] == [UUID.sub("", row) for row in ours]

@@ -9,7 +9,6 @@ import click
 from gazette_py.cli.appending import Appending, Batching
 from gazette_py.cli.byte_input import open_input
 from gazette_py.cli.errors import usage
-from gazette_py.cli.framing import splitter_of
 from gazette_py.cli.options import (
     Broker,
     Selection,
@@ -22,6 +21,7 @@ from gazette_py.cli.options import (
 from gazette_py.cli.render import print_json_line
 from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
 from gazette_py.clock import SYSTEM
+from gazette_py.message.framing import splitter_of
 from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.labels import LabelSet
 

@@ -75,7 +75,7 @@ def test_help_lists_every_command_without_importing_it() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_leave_libraries_until_they_need_them(name: str) -> None:
     code = (
-        f"import sys, gazette_py.cli.commands.{name}\n"
+        f"import sys, gazette_py.cli.commands.{name.replace('-', '_')}\n"
         "heavy = {'grpc', 'google.protobuf', 'yaml', 'boto3', 'rich'}\n"
         "sys.exit(str(heavy & sys.modules.keys() or ''))\n"
     )

@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from gazette_py.cli.errors import CommandError
-from gazette_py.cli.framing import FixedSplitter, LineSplitter
 from gazette_py.cli.routing import Router, resolve_pointer
+from gazette_py.message.framing import FixedSplitter, LineSplitter
 
 JOURNALS = ["a/0", "a/1", "a/2"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gazette_py.cli.framing import (
+from gazette_py.message.framing import (
     FixedSplitter,
     FramingError,
     LineSplitter,
