@@ -9,6 +9,7 @@ from acknowledged_load import (
     Run,
     check_content,
     stored_runs,
+    stored_spans,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Run",
     "check_content",
     "stored_runs",
+    "stored_spans",
 ]

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chaos_load import Load, Run, check_content, stored_runs
+from chaos_load import Load, check_content, stored_runs, stored_spans
 from faulty_proxy import Day, FaultyProxy, faulty_proxy
 from local_clusters import apply, config, eventually, spec, wait_consistent
 from versitygw_server import S3Server
@@ -26,13 +26,13 @@ from gazette_py.lake import Lake
 from gazette_py.local.cluster import LocalCluster
 from gazette_py.protocol.journal import JournalSpec
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 JOURNALS = ("store/one", "store/two", "store/three")
 WRITERS = 3
 SEED = int(os.environ.get("GAZETTE_CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
 BAD_S = float(os.environ.get("GAZETTE_CHAOS_STORE_S", "20"))
-FRAGMENT_BYTES = 1 << 16
+FRAGMENT_BYTES = 1 << 18
 """Some fragments are closed each second."""
 
 
@@ -85,20 +85,19 @@ async def close_fragments(client: Client, specs: list[JournalSpec], load: Load) 
 
 async def wait_stored(lake: Lake, load: Load, healed: float) -> None:
     """Wait until all which was acknowledged is in the store, once, and nothing else."""
-    runs: dict[str, list[Run]] = {}
 
     async def check() -> bool:
         for journal in JOURNALS:
-            runs[journal] = await stored_runs(lake, journal)
             end = max(each.end for each in load.acknowledged[journal])
-            if sum(len(content) for _, content in runs[journal]) < end:
+            spans = await stored_spans(lake, journal)
+            if sum(end - begin for begin, end in spans) < end:
                 return False
         return True
 
     await eventually(check, "stored", 120.0)
     print(f"| all stored {time.monotonic() - healed:.0f} s after the store was well |")
-    for journal, content in runs.items():
-        check_content(load, journal, content)
+    for journal in JOURNALS:
+        check_content(load, journal, await stored_runs(lake, journal))
 
 
 async def fault(times: dict[str, float], begin: Callable[[], object], end: Awaitable[None]) -> None:
