@@ -13,3 +13,7 @@ class WithExamples(click.Command):
         if self.epilog:
             formatter.write("\nExamples:\n")
             formatter.write(indent(dedent(self.epilog).strip(), "  ") + "\n")
+
+
+class GroupWithExamples(WithExamples, click.Group):
+    """Commands, with examples of them."""

@@ -26,6 +26,10 @@ _COMMANDS = {
     "read": ("read", "Print the content of journals, and follow them."),
     "head": ("head", "Write heads: the offsets at which journals end."),
     "fragments": ("fragments", "The files which hold the content of journals."),
+    "suspend": ("suspend", "Have brokers let go of journals until the next append."),
+    "resume": ("resume", "Have brokers take up suspended journals."),
+    "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),
+    "store": ("store", "Check the stores of fragments."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
     "lake": ("lake", "Journals as files, for other programs."),
 }

@@ -1,12 +1,11 @@
 """`journalctl describe` tells an operator what is wrong with a journal."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from journalctl_process import journalctl
 from local_clusters import apply, config, eventually, spec
 
 from gazette_py.local.cluster import LocalCluster
@@ -15,18 +14,6 @@ from gazette_py.protocol.fragment import Fragment, content_path
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
 MAX_3 = "--broker.max-replication=3"
-
-
-async def journalctl(cluster: LocalCluster, *args: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gazette_py.cli.journalctl", *args),
-        *("--broker.address", cluster.brokers[0].endpoint),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
 
 
 async def describe(cluster: LocalCluster, name: str) -> Any:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 ORDER = (
     *("apply", "append", "list", "describe", "head", "fragments", "read", "lake"),
-    *("attach-uuids", "delete"),
+    *("attach-uuids", "suspend", "resume", "reset-head", "store", "delete"),
 )
 """What later commands need is made by earlier ones."""
 

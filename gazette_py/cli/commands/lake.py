@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import click
 
 from gazette_py.cli.errors import usage
-from gazette_py.cli.examples import WithExamples
+from gazette_py.cli.examples import GroupWithExamples
 from gazette_py.cli.options import Broker, Selection, Verb, broker_options, run, selection_options
 
 if TYPE_CHECKING:
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 _FORMATS = ("auto", "json", "csv", "lines")
 
 
-class _Group(WithExamples, click.Group):
-    """Commands, with examples of them."""
-
-
 @click.group(
-    "lake", cls=_Group, epilog="journalctl lake sql acme/orders --file-root data/fragments"
+    "lake",
+    cls=GroupWithExamples,
+    epilog="journalctl lake sql acme/orders --file-root data/fragments",
 )
 def command() -> None:
     """Journals as files, for programs which know nothing of journals."""
