@@ -43,9 +43,12 @@ class Load:
         client: By which they append.
         journals: Each writer takes them in turn.
         seed: Decides what is written.
+        give_up_s: How long an append is tried again.
     """
 
-    def __init__(self, client: Client, journals: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, client: Client, journals: Sequence[str], seed: int, give_up_s: float = GIVE_UP_S
+    ) -> None:
         self.journals = journals
         self.acknowledged: dict[str, list[Acknowledged]] = {journal: [] for journal in journals}
         self.unknown: dict[str, list[bytes]] = {journal: [] for journal in journals}
@@ -54,6 +57,7 @@ class Load:
         self.errors: Counter[str] = Counter()
         self._client = client
         self._seed = seed
+        self._give_up_s = give_up_s
         self._is_stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,7 +125,7 @@ class Load:
                 self.unknown[journal].append(content)
                 return
             except GazetteError as exc:
-                if not exc.retryable or time.monotonic() > began + GIVE_UP_S:
+                if not exc.retryable or time.monotonic() > began + self._give_up_s:
                     raise
                 self.errors[type(exc).__name__] += 1
                 await asyncio.sleep(RETRY_S)

@@ -5,14 +5,17 @@ Invariants:
          listed: content of every append which was acknowledged before the call is in a part.
     SO2  Content comes in order. What is missing is an error, or a jump of the offset if gaps shall
          be skipped.
+    SO3  Nothing is taken for missing before it had time to be told of: brokers list stores now and
+         then, and a fragment may still be on its way from one which has left.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
 from gazette_py.client.client import Client
-from gazette_py.core.fragment_index import IndexEntry
+from gazette_py.clock import SYSTEM
+from gazette_py.core.fragment_index import FIRST_JUMP_AGE_S, IndexEntry
 from gazette_py.errors import (
     JournalNotFoundError,
     OffsetJumpError,
@@ -26,6 +29,9 @@ from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
 from gazette_py.protocol.path_template import PathTemplate, SpoolView
+
+_LISTING_S = 1.0
+"""Between looks whether brokers have heard of more fragments."""
 
 CONTENT_TYPE = "content-type"
 """Label of journals: how their records are written."""
@@ -150,20 +156,40 @@ class BrokerSource:
 
     async def snapshot(self, journal: str, offset: int) -> JournalSnapshot:
         """Return the cover of stored fragments, and a part for whatever else there is."""
-        stored = [
-            IndexEntry(listed.fragment)
-            async for listed in self._client.fragments(journal)
-            if listed.fragment.backing_store
-        ]
+        known, holes = await self._fragments(journal, offset)
         head = await self._client.write_head(journal)  # Later than the list (SO1).
         parts: list[Part] = []
-        for piece in cover(stored, offset):
-            postfix = "" if isinstance(piece, Gap) else piece.file.fragment.path_postfix
-            parts.append(Part(begin=piece.begin, end=piece.end, postfix=postfix))
-        tail = parts[-1].end if parts else offset
+        tail = offset
+        for piece in cover([entry for entry in known if entry.fragment.backing_store], offset):
+            if isinstance(piece, Gap):
+                parts += _without(holes, piece)
+            else:
+                postfix = piece.file.fragment.path_postfix
+                parts.append(Part(begin=piece.begin, end=piece.end, postfix=postfix))
+            tail = piece.end
         if tail < head:
-            parts.append(Part(begin=tail, end=head))
+            parts += _without(holes, Gap(tail, head))
         return JournalSnapshot(journal, tuple(parts), _expected_partitions(self._specs[journal]))
+
+    async def _fragments(self, journal: str, offset: int) -> tuple[list[IndexEntry], list[Gap]]:
+        """Return fragments, stored or not, and what is missing (SO3).
+
+        Raises:
+            OffsetJumpError: Content is missing, and gaps shall not be skipped.
+        """
+        deadline = SYSTEM.monotonic() + self._timeout_s
+        while True:
+            head = await self._client.write_head(journal)
+            known = [
+                IndexEntry(listed.fragment) async for listed in self._client.fragments(journal)
+            ]
+            holes, may_fill = _holes(known, offset, head, SYSTEM.now())
+            if not may_fill or SYSTEM.monotonic() >= deadline:
+                break
+            await SYSTEM.sleep(_LISTING_S)
+        if holes and not self._skip_gaps:
+            raise OffsetJumpError(journal, holes[0].begin, holes[0].end)
+        return known, holes
 
     async def read(
         self, snapshot: JournalSnapshot, parts: Sequence[Part]
@@ -198,6 +224,40 @@ class BrokerSource:
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()
+
+
+def _holes(
+    known: Sequence[IndexEntry], offset: int, head: int, now: float
+) -> tuple[list[Gap], bool]:
+    """Return what is in no fragment, from an offset to a write head; and whether it may come yet.
+
+    It may if what follows came lately, or if nothing follows.
+    """
+    holes: list[Gap] = []
+    may_fill = False
+    for piece in cover(known, offset):
+        if isinstance(piece, Gap):
+            holes.append(piece)
+        elif holes and holes[-1].end == piece.begin:
+            may_fill |= not 0 < piece.file.fragment.mod_time < now - FIRST_JUMP_AGE_S
+    end = max((entry.end for entry in known), default=offset)
+    if end < head:
+        holes.append(Gap(end, head))
+        may_fill = True
+    return holes, may_fill
+
+
+def _without(holes: Sequence[Gap], span: Gap) -> Iterator[Part]:
+    """Yield the parts of a span which are not missing."""
+    begin = span.begin
+    for hole in holes:
+        if hole.end <= begin or hole.begin >= span.end:
+            continue
+        if begin < hole.begin:
+            yield Part(begin=begin, end=hole.begin)
+        begin = hole.end
+    if begin < span.end:
+        yield Part(begin=begin, end=span.end)
 
 
 def _expected_partitions(spec: JournalSpec) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chaos_load import Load, check_content, stored_runs, stored_spans
+from chaos_load import GIVE_UP_S, Load, check_content, stored_runs, stored_spans
 from faulty_proxy import Day, FaultyProxy, faulty_proxy
 from local_clusters import apply, config, eventually, spec, wait_consistent
 from versitygw_server import S3Server
@@ -49,7 +49,7 @@ async def loaded(
         async with LocalCluster(config(tmp_path)) as cluster, cluster.connect() as client:
             await apply(client, *specs)
             await wait_consistent(cluster, client, JOURNALS)
-            load = Load(client, JOURNALS, SEED)
+            load = Load(client, JOURNALS, SEED, GIVE_UP_S + BAD_S)
             load.start(WRITERS)
             try:
                 await load.wait_progress(10, 60)

@@ -1,15 +1,20 @@
 """Tables over brokers: what is stored and the live tail in one relation, each record once."""
 
 import asyncio
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from local_clusters import eventually
 
 from gazette_py import lake
-from gazette_py.errors import JournalNotFoundError, ValidationError
+from gazette_py.errors import JournalNotFoundError, OffsetJumpError, ValidationError
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.journal import FragmentSpec
 from gazette_py.protocol.labels import LabelSet
@@ -154,3 +159,94 @@ def test_the_name_of_a_view_may_be_needed(cluster: InProcessCluster) -> None:
     options: dict[str, Any] = {"address": cluster.address}
     with duckdb.connect() as con, pytest.raises(ValidationError, match="give the view a name"):
         lake.duckdb(con, ["a", "b"], **options)
+
+
+def wait_stored(cluster: InProcessCluster, journal: str, count: int) -> list[Path]:
+    """Wait until brokers have listed so many files, and let go of their own; return these."""
+
+    async def work() -> None:
+        async with cluster.connect() as client:
+
+            async def check() -> bool:
+                found = [f.fragment async for f in client.fragments(journal)]
+                return sum(bool(fragment.mod_time) for fragment in found) >= count
+
+            await eventually(check, "stored")
+
+    asyncio.run(work())
+    return sorted((cluster.store / journal).rglob("*.gz"), key=lambda path: path.name)
+
+
+def lose(cluster: InProcessCluster, journal: str, files: Sequence[Path], age_s: float) -> None:
+    """Remove files, and wait until brokers have heard of it; all others are of an age."""
+
+    async def work() -> None:
+        async with cluster.connect() as client:
+            lost = {int(path.name[:16], 16) for path in files}
+
+            async def check() -> bool:
+                found = [f.fragment async for f in client.fragments(journal)]
+                return not lost.intersection(fragment.begin for fragment in found) and all(
+                    fragment.mod_time < time.time() - age_s + 60 for fragment in found
+                )
+
+            await eventually(check, "gone")
+
+    for path in files:
+        path.unlink()
+    for path in (cluster.store / journal).rglob("*.gz"):
+        os.utime(path, (time.time() - age_s,) * 2)
+    asyncio.run(work())
+
+
+def ids(table: lake.JournalTable) -> list[int]:
+    return [i for batch in table.batches(["id"]) for i in batch.column(0).to_pylist()]
+
+
+@pytest.mark.parametrize("lost", [slice(0, 2), slice(2, 4)], ids=["the beginning", "the middle"])
+def test_content_which_was_lost_long_ago_is_told_at_once(
+    cluster: InProcessCluster, lost: slice
+) -> None:
+    """Brokers would have readers wait for it, for minutes or hours."""
+    journal = f"lost/from-{lost.start}"
+    cluster.create(journal, fragment=replace(MANY_FILES, length=1 << 10))
+    append(cluster, journal, *(row(n) * 60 for n in range(8)))
+    files = wait_stored(cluster, journal, 6)
+    begin, end = int(files[lost][0].name[:16], 16), int(files[lost][-1].name[17:33], 16)
+    lose(cluster, journal, files[lost], age_s=3600)
+
+    with pytest.raises(OffsetJumpError) as caught:
+        lake.table(journal, address=cluster.address)
+    assert (caught.value.offset, caught.value.to) == (begin, end)
+    with lake.table(journal, address=cluster.address, skip_gaps=True) as table:
+        kept = [n for n in range(8) if n not in range(lost.start, lost.stop)]
+        assert ids(table) == [n for n in kept for _ in range(60)]
+
+
+def test_content_which_may_still_come_is_waited_for(cluster: InProcessCluster) -> None:
+    """As long as we bear without content; then it is missing, and no call hangs."""
+    journal = "lost/lately"
+    cluster.create(journal, fragment=replace(MANY_FILES, length=1 << 10))
+    append(cluster, journal, *(row(n) * 60 for n in range(8)))
+    files = wait_stored(cluster, journal, 6)
+    content = files[2].read_bytes()
+    lose(cluster, journal, files[2:3], age_s=0)
+
+    with pytest.raises(OffsetJumpError):
+        lake.table(journal, address=cluster.address, timeout_s=0.5)
+
+    returning = threading.Timer(0.5, files[2].write_bytes, (content,))
+    returning.start()
+    with lake.table(journal, address=cluster.address) as table:
+        assert ids(table) == [n for n in range(8) for _ in range(60)]
+    returning.join()
+
+
+def test_a_journal_all_of_whose_content_is_gone_is_told(cluster: InProcessCluster) -> None:
+    journal = "lost/all"
+    cluster.create(journal, fragment=replace(MANY_FILES, length=1 << 10))
+    append(cluster, journal, *(row(n) * 60 for n in range(3)))
+    files = wait_stored(cluster, journal, 2)
+    lose(cluster, journal, files, age_s=3600)
+    with pytest.raises(OffsetJumpError):
+        lake.table(journal, address=cluster.address, timeout_s=0.5)
