@@ -11,58 +11,28 @@ import polars as pl
 import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
+from flight_journals import JOURNALS, TYPES, Counted, append_flights, expected_count
 
 from gazette_py import lake
 from gazette_py.cli.journalctl import cli
 from gazette_py.lake.filesystem import JournalFileSystem
-from gazette_py.local.flights import COLUMNS, flights
-from gazette_py.protocol.enums import CompressionCodec
-from gazette_py.protocol.journal import FragmentSpec
 from gazette_py.testing.in_process import InProcessCluster
-
-JOURNALS = [f"demo/flights/part-{number:03}" for number in range(4)]
-TYPES = {name: "string" if is_text else "int64" for name, is_text in COLUMNS.items()}
-TAIL_ROWS = 100
-"""Of each journal, appended last: they are in no file."""
-
-Counted = tuple[int, int]
-"""Rows, and the sum of their distances."""
 
 
 @pytest.fixture(scope="module")
 def expected() -> Counted:
-    rows = list(flights())
-    return len(rows), sum(row.distance for row in rows)
+    return expected_count()
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[InProcessCluster]:
-    parts: dict[str, list[bytes]] = {name: [] for name in JOURNALS}
-    for number, row in enumerate(flights()):
-        parts[JOURNALS[number % len(JOURNALS)]].append(row.line)
     with InProcessCluster() as running:
-        fragment = FragmentSpec(
-            length=1 << 17,
-            compression_codec=CompressionCodec.GZIP,
-            stores=("file:///",),
-            refresh_interval_ns=1_000_000_000,
-            path_postfix_template='date={{ .Spool.FirstAppendTime.Format "2006-01-02" }}',
-        )
-        running.create(*JOURNALS, fragment=fragment)
 
-        async def fill(name: str, lines: list[bytes]) -> None:
+        async def fill() -> None:
             async with running.connect() as client:
-                for begin in range(0, len(lines) - TAIL_ROWS, 250):
-                    end = min(begin + 250, len(lines) - TAIL_ROWS)
-                    await client.append(name, b"".join(lines[begin:end]))
-                await client.append(name, b"".join(lines[-TAIL_ROWS:]))
+                await append_flights(client)
 
-        async def fill_all() -> None:
-            async with asyncio.TaskGroup() as group:
-                for name, lines in parts.items():
-                    group.create_task(fill(name, lines))
-
-        asyncio.run(fill_all())
+        asyncio.run(fill())
         yield running
 
 

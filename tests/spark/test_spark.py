@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flight_journals import JOURNALS, TYPES, Counted, append_flights, expected_count
 from local_clusters import apply, config, spec
 from versitygw_server import S3Server
 
+from gazette_py import lake
 from gazette_py.client import Client
 from gazette_py.errors import CorruptFragmentError, OffsetJumpError, ValidationError
 from gazette_py.local.cluster import LocalCluster
@@ -136,6 +138,31 @@ async def test_files_of_a_directory(tmp_path: Path, spark: "SparkSession") -> No
     for journal, expected in offsets.items():
         found = rows.where(f"_journal = '{journal}'").orderBy("id").collect()
         assert [row._offset for row in found] == expected
+
+
+async def test_the_flights_are_counted_as_by_others(tmp_path: Path, spark: "SparkSession") -> None:
+    """By Spark's own reader, by our source, and by engines without Spark, over the same files."""
+    async with LocalCluster(config(tmp_path, brokers=1)) as cluster, cluster.connect() as client:
+        await append_flights(client)
+    root = tmp_path / "cluster" / "fragments"
+    expected = expected_count()
+
+    # Directories of several journals, which have partitions, are no one table to Spark.
+    own = spark.read.option("recursiveFileLookup", "true").json(str(root / "demo" / "flights"))
+    assert counted(own) == expected
+    source = spark.read.format("gazette").option("store", "file:///").option("fileRoot", str(root))
+    rows = source.load(",".join(JOURNALS)).selectExpr(
+        "from_json(value, 'distance BIGINT').distance AS distance"
+    )
+    assert counted(rows) == expected
+    with lake.table(JOURNALS, store="file:///", file_root=str(root), columns=TYPES) as table:
+        arrow = table.reader(["distance"]).read_all()
+    assert (arrow.num_rows, sum(arrow.column(0).to_pylist())) == expected
+
+
+def counted(rows: Any) -> Counted:
+    (found,) = rows.selectExpr("count(*) AS n", "sum(distance) AS total").collect()
+    return found.n, found.total
 
 
 @pytest.mark.skipif(not WITH_S3, reason="GAZETTE_TEST_SPARK_S3=0: without Java packages for S3")
