@@ -40,6 +40,7 @@ SHARED = [
     DOCS / "how-to" / "append-from-python.md",
     DOCS / "how-to" / "read-from-python.md",
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
+    DOCS / "how-to" / "know-when-a-day-is-whole.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",
     DOCS / "how-to" / "run-a-mixed-cluster.md",
     DOCS / "how-to" / "when-a-journal-refuses-appends.md",

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docs_pages import DOCS
 from flight_journals import JOURNALS, TYPES, Counted, append_flights, expected_count
 from local_clusters import apply, config, spec
 from versitygw_server import S3Server
@@ -165,9 +167,12 @@ def counted(rows: Any) -> Counted:
     return found.n, found.total
 
 
-@pytest.mark.skipif(not WITH_S3, reason="GAZETTE_TEST_SPARK_S3=0: without Java packages for S3")
-async def test_files_of_s3(tmp_path: Path, spark: "SparkSession", s3: S3Server) -> None:
-    offsets = await store_rows(tmp_path, s3.url())
+needs_s3 = pytest.mark.skipif(
+    not WITH_S3, reason="GAZETTE_TEST_SPARK_S3=0: without Java packages for S3"
+)
+
+
+def use_s3(spark: "SparkSession", s3: S3Server) -> None:
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
     for name, value in {
         "fs.s3a.access.key": s3.access_key,
@@ -177,6 +182,35 @@ async def test_files_of_s3(tmp_path: Path, spark: "SparkSession", s3: S3Server) 
         "fs.s3a.path.style.access": "true",
     }.items():
         hadoop.set(name, value)
+
+
+@needs_s3
+async def test_the_page_of_spark(tmp_path: Path, spark: "SparkSession", s3: S3Server) -> None:
+    """Its code as it stands, but for the name of the bucket."""
+    use_s3(spark, s3)
+    orders, returns = "acme/orders", "acme/returns"
+    brokers = config(tmp_path, brokers=1, store=s3.url())
+    async with LocalCluster(brokers) as cluster, cluster.connect() as client:
+        for journal in (orders, returns):
+            await apply(client, spec(journal, store=s3.url(), replication=1, length=1 << 12))
+            await append_rows(client, journal)
+
+    page = (DOCS / "how-to" / "read-fragments-with-spark.md").read_text()
+    known: dict[str, Any] = {"spark": spark}
+    counts = []
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        code = code.replace('"s3://bucket/"', repr(s3.url()))
+        exec(code.replace("//bucket/", f"//{s3.bucket}/"), known)
+        counts.append(known["rows"].count())
+
+    assert counts == [ROWS, 2 * ROWS, 2 * ROWS]
+    assert known["orders"].filter(f"_journal = '{orders}' AND row.id >= 0").count() == ROWS
+
+
+@needs_s3
+async def test_files_of_s3(tmp_path: Path, spark: "SparkSession", s3: S3Server) -> None:
+    offsets = await store_rows(tmp_path, s3.url())
+    use_s3(spark, s3)
     for journal in offsets:
         assert totals(spark.read.json(f"s3a://{s3.bucket}/{journal}/")) == (ROWS, SUM)
     rows = parsed(spark.read.format("gazette").option("store", s3.url()).load(", ".join(offsets)))
