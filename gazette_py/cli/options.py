@@ -107,6 +107,7 @@ class Broker:
                 file_root=file_root,
                 auth_keys=self.auth_keys,
                 auth_token=self.auth_token,
+                metrics=False,  # Nobody scrapes a command.
             )
         except ConfigError as exc:
             if exc.option in _AUTH_OPTIONS:

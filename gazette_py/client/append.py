@@ -72,6 +72,7 @@ class Appender:
         self._clock = clock
         self._request = request
         self._content = content
+        self._counts = dispatcher.counts
         self._is_single_pass = _is_single_pass(content)
         self._is_begun = False  # Content was read.
         self._has_content = False  # The running attempt sent some.
@@ -81,11 +82,14 @@ class Appender:
 
     async def run(self, *, retry: bool, timeout_s: float | None) -> AppendResult:
         """Attempt until there is a result, a final refusal, or no time left."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._attempts(retry=retry)
-        except TimeoutError as exc:
-            raise self._late() from exc
+        with self._counts.outcome_of(self._counts.append_calls):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    result = await self._attempts(retry=retry)
+            except TimeoutError as exc:
+                raise self._late() from exc
+        self._counts.append_bytes += result.commit.length
+        return result
 
     async def _attempts(self, *, retry: bool) -> AppendResult:
         attempt = 0
@@ -98,6 +102,7 @@ class Appender:
                     raise
             await self._clock.sleep(backoff_s(attempt))
             attempt += 1
+            self._counts.retries["append"] += 1
 
     def _may_retry(self, exc: errors.GazetteError) -> bool:
         if self._is_single_pass and self._is_begun:

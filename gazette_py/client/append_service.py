@@ -32,6 +32,7 @@ from typing import Any
 from gazette_py import errors
 from gazette_py.client.append import AppendResult
 from gazette_py.client.backoff import backoff_s
+from gazette_py.client.counts import CANCELLED, OK, Counts, outcome_of
 from gazette_py.clock import Clock
 from gazette_py.core.append_queue import (
     Abandoned,
@@ -105,9 +106,17 @@ class AppendService:
     """Made by `Client.append_service`. Leave its context, or `flush`, to have all sent."""
 
     def __init__(
-        self, send: Sender, clock: Clock, limits: Limits, *, at_least_once: bool, timeout_s: float
+        self,
+        send: Sender,
+        clock: Clock,
+        limits: Limits,
+        *,
+        counts: Counts,
+        at_least_once: bool,
+        timeout_s: float,
     ) -> None:
         self._send = send
+        self._counts = counts
         self._clock = clock
         self._queue = AppendQueue(limits)
         self._at_least_once = at_least_once
@@ -115,6 +124,7 @@ class AppendService:
         self._guards: dict[Append, dict[str, Any]] = {}
         self._pending: dict[Append, PendingAppend] = {}
         self._rooms: dict[Append, asyncio.Future[None]] = {}
+        counts.services[id(self)] = self
         self._unseen: list[PendingAppend] = []  # Failed, and nobody has awaited them.
         self._sending: set[asyncio.Task[None]] = set()
         self._is_pumping = False
@@ -161,6 +171,8 @@ class AppendService:
         self._pump_soon()
         if append.state is State.WAITING:
             room = self._rooms[append] = asyncio.get_running_loop().create_future()
+            self._counts.room_waits += 1
+            began = self._clock.monotonic()
             try:
                 await room
             except asyncio.CancelledError:
@@ -169,6 +181,7 @@ class AppendService:
                 raise
             finally:
                 self._rooms.pop(append, None)
+                self._counts.room_wait_s += self._clock.monotonic() - began
         return pending
 
     def try_append(
@@ -284,11 +297,14 @@ class AppendService:
             result = append.outcome.answer
             assert isinstance(result, AppendResult)
             future.set_result(Appended(journal=append.journal, begin=begin, end=end, result=result))
+            self._counts.service_appends[OK] += 1
         elif error is not None:
+            self._counts.service_appends[outcome_of(error)] += 1
             future.set_exception(error)
             future.exception()  # It is looked at: `flush` tells what nobody awaits.
             self._keep_unseen(pending)
         else:
+            self._counts.service_appends[CANCELLED] += 1
             future.cancel()
         self._forget(append)
 
@@ -301,6 +317,8 @@ class AppendService:
     async def _send_batch(self, batch: Batch) -> None:
         queue, first = self._queue, batch.sent[0]
         guards = self._guards.get(first, {})
+        if batch.attempts > 1:
+            self._counts.retries["append"] += 1
         pieces = batch.content()
         content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         try:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
@@ -42,6 +42,9 @@ from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.rpc.errors import translate
 from gazette_py.rpc.tokens import FixedToken, SignedTokens, Tokens
 from gazette_py.stores.fetch import UrlFetcher
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 _T = TypeVar("_T")
 
@@ -81,6 +84,7 @@ def connect(
     file_root: str = "",
     auth_keys: str = "",
     auth_token: str = "",
+    metrics: "CollectorRegistry | bool" = True,
     clock: Clock = SYSTEM,
 ) -> "Client":
     """Return a client of the brokers behind `address`. It dials at the first call.
@@ -98,6 +102,8 @@ def connect(
         auth_keys: Keys of the brokers, as their `--broker.auth-keys` has them. Each call then bears
             a token for no more than it does, signed with the first.
         auth_token: Token which each call bears instead, as someone with the keys signed it.
+        metrics: Where Prometheus finds what the client counts, see docs/reference/metrics.md: in
+            `prometheus_client.REGISTRY`, in another registry, or (False) nowhere.
         clock: Time and waiting.
 
     Raises:
@@ -107,7 +113,13 @@ def connect(
     addresses = [part.strip() for part in address.split(",")]
     tokens = _tokens(auth_keys, auth_token, clock)
     dispatcher = Dispatcher(addresses, zone=zone, routes=routes, tokens=tokens, clock=clock)
-    return Client(dispatcher, timeout_s=timeout_s, file_root=file_root, clock=clock)
+    client = Client(dispatcher, timeout_s=timeout_s, file_root=file_root, clock=clock)
+    if metrics is not False:
+        # Here, since Prometheus' client library takes a while to be imported.
+        from gazette_py.client.metrics import show
+
+        show(client, dispatcher.counts, None if metrics is True else metrics)
+    return client
 
 
 class Client:
@@ -231,7 +243,12 @@ class Client:
         )
         return running(
             lambda: AppendService(
-                self.append, self._clock, limits, at_least_once=at_least_once, timeout_s=timeout_s
+                self.append,
+                self._clock,
+                limits,
+                counts=self._dispatcher.counts,
+                at_least_once=at_least_once,
+                timeout_s=timeout_s,
             )
         )
 
@@ -493,6 +510,7 @@ class Client:
                         refusal = exc
                     await self._clock.sleep(backoff_s(attempt))
                     attempt += 1
+                    self._dispatcher.counts.retries["call"] += 1
         except TimeoutError as exc:
             raise refusal or errors.RpcDeadlineError(
                 self._dispatcher.addresses,

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Self
 
 import grpc
 
+from gazette_py.client.counts import Counts
 from gazette_py.clock import Clock
 from gazette_py.errors import RpcUnavailableError
 from gazette_py.pb import protocol_pb2 as pb
@@ -240,6 +241,7 @@ class Dispatcher:
         self._routes = routes
         self._clock = clock
         self._pool: dict[str, Connection] = {}
+        self.counts = Counts()  # Of the client: whatever makes calls has the dispatcher.
 
     @property
     def has_routes(self) -> bool:
@@ -314,8 +316,13 @@ class Dispatcher:
     def _choose(self, journal: str, *, needs_primary: bool) -> Connection:
         if not journal or not self.has_routes:
             return self._service()
+        route = self._routes.get(journal)
+        if route.members:
+            self.counts.routes_known += 1
+        else:
+            self.counts.routes_unknown += 1
         endpoint = pick(
-            self._routes.get(journal),
+            route,
             self._zone,
             needs_primary=needs_primary,
             rank_of=self._rank_of,

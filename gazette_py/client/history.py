@@ -23,6 +23,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Final
 
+from gazette_py.client.counts import Counts
 from gazette_py.client.direct import Continuation, FragmentReader
 from gazette_py.core.read_plan import Failure, Fetch, ReadPlan, Source
 from gazette_py.errors import (
@@ -54,8 +55,11 @@ OpenURL = Callable[[str], Awaitable[ObjectStream]]
 class History:
     """The fetches of one reader."""
 
-    def __init__(self, plan: ReadPlan, *, open_url: OpenURL, executor: Executor) -> None:
+    def __init__(
+        self, plan: ReadPlan, *, open_url: OpenURL, executor: Executor, counts: Counts
+    ) -> None:
         self._plan = plan
+        self._counts = counts
         self._open_url = open_url
         self._executor = executor
         self._tasks: dict[Fetch, asyncio.Task[None]] = {}  # Those which run.
@@ -146,7 +150,8 @@ class History:
 
     async def _run(self, fetch: Fetch) -> None:
         try:
-            await self._fetch(fetch)
+            with self._counts.outcome_of(self._counts.fetches):
+                await self._fetch(fetch)
         except CorruptFragmentError as exc:
             self._fail(fetch, Failure.CORRUPT, exc)
         except StoreMissingError as exc:

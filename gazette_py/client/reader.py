@@ -95,9 +95,7 @@ class ReaderHealth:
     @property
     def lag_bytes(self) -> int | None:
         """Return how far the write head is ahead, as it was last told; None while unknown."""
-        if self.write_head < 0 or self.offset < 0:
-            return None
-        return max(0, self.write_head - self.offset)
+        return _lag_bytes(self.write_head, self.offset)
 
 
 class Reader:
@@ -131,7 +129,12 @@ class Reader:
             budget_bytes=access.budget_bytes,
             fetches_max=FETCHES_MAX,
         )
-        self._history = History(self._plan, open_url=access.open_url, executor=access.executor)
+        self._history = History(
+            self._plan,
+            open_url=access.open_url,
+            executor=access.executor,
+            counts=dispatcher.counts,
+        )
         self._fragment: Fragment | None = None  # Of the broker's content.
         self._continuation: Continuation | None = None
         self._listed_at = 0.0
@@ -147,6 +150,13 @@ class Reader:
         self._has_ended = False  # The call, cleanly.
         self._found: StoredFragment | None = None  # By the call, as it ended.
         self._stream: AsyncGenerator[memoryview, None] | None = None
+        self._counts = dispatcher.counts
+        self._counts.readers[id(self)] = self
+
+    @property
+    def lag_bytes(self) -> int | None:
+        """How far the write head is ahead, as it was last told; None while unknown."""
+        return _lag_bytes(self.write_head, self.offset)
 
     @property
     def offset(self) -> int:
@@ -221,6 +231,7 @@ class Reader:
     async def aclose(self) -> None:
         """End the read, its call and its fetches."""
         self._is_done = True
+        self._counts.readers.pop(id(self), None)
         # Another task may be waiting for content: its call ends when its connection is closed.
         if self._stream is not None and not self._is_waiting:
             await self._stream.aclose()
@@ -269,6 +280,7 @@ class Reader:
         pieces, fragment = await self._history.batch(bytes_max)
         if not pieces:
             return None
+        self._counts.read_bytes["store"] += self.offset - begin
         return Batch(begin=begin, pieces=tuple(pieces), fragment=fragment)
 
     async def _list(self) -> None:
@@ -296,8 +308,10 @@ class Reader:
         if not content:
             return None
         begin = self.offset
+        source = "proxy" if self._plan.source is Source.PROXY else "broker"
         await self._confirm(begin, content)
         self._plan.handed_out(len(content))
+        self._counts.read_bytes[source] += len(content)
         return Batch(begin=begin, pieces=(content,), fragment=self._fragment)
 
     async def _confirm(self, begin: int, content: memoryview) -> None:
@@ -328,6 +342,8 @@ class Reader:
 
     async def _failed(self, exc: errors.GazetteError) -> None:
         """Raise what ends the read; else wait."""
+        if isinstance(exc, errors.CorruptFragmentError):
+            self._counts.corrupt_fragments += 1
         if isinstance(exc, errors.StoreError):
             # The plan knows who else may have the content.
             self._last_error = self._store_error = exc
@@ -363,6 +379,8 @@ class Reader:
     async def _back_off(self) -> None:
         delay_s = backoff_s(self._attempt)
         self._attempt += 1
+        if self._attempt > 0:
+            self._counts.retries["read"] += 1
         if delay_s:
             await self._clock.sleep(delay_s)
 
@@ -435,3 +453,9 @@ class Reader:
         before = self.offset
         if self._plan.broker_moved(offset):
             self._jump = errors.OffsetJumpError(self.journal, before, offset)
+            self._counts.jumps += 1
+            self._counts.jumped_bytes += offset - before
+
+
+def _lag_bytes(write_head: int, offset: int) -> int | None:
+    return None if write_head < 0 or offset < 0 else max(0, write_head - offset)

@@ -186,6 +186,11 @@ class Reader(_Twin[_reader.Reader]):
         """End of the journal's content as a broker last told; -1 until it did."""
         return self._inner.write_head
 
+    @property
+    def lag_bytes(self) -> int | None:
+        """How far the write head is ahead, as it was last told; None while unknown."""
+        return self._inner.lag_bytes
+
     next_batch = _call(_reader.Reader.next_batch)
 
     def batches(self, bytes_max: int = _reader.BATCH_BYTES_MAX) -> Iterator[Batch]:

@@ -8,6 +8,7 @@ import pytest
 
 from gazette_py.client import Client
 from gazette_py.client.append_service import UNSEEN_MAX, AppendService
+from gazette_py.client.counts import Counts
 from gazette_py.clock import SYSTEM
 from gazette_py.core.append_queue import APPEND_BYTES, Limits
 from gazette_py.errors import (
@@ -196,7 +197,9 @@ async def test_leaving_sends_what_is_held_and_tells_what_failed(client: Client) 
 
 async def test_a_service_which_is_never_flushed_keeps_few_failures(client: Client) -> None:
     limits = Limits(bytes_max=1 << 20, batch_bytes_max=1 << 10, linger_s=0, sends_max=8)
-    service = AppendService(client.append, SYSTEM, limits, at_least_once=False, timeout_s=60)
+    service = AppendService(
+        client.append, SYSTEM, limits, counts=Counts(), at_least_once=False, timeout_s=60
+    )
     failed = [await service.append(f"served/nowhere/{n}", b"x") for n in range(UNSEEN_MAX + 20)]
     while not all(pending.done() for pending in failed):
         await asyncio.sleep(0)
@@ -216,7 +219,9 @@ async def test_a_store_which_is_unhealthy_for_a_while_is_no_end(client: Client) 
         return await client.append(*args, **more)
 
     limits = Limits(bytes_max=1 << 20, batch_bytes_max=1 << 10, linger_s=0, sends_max=1)
-    service = AppendService(send, SYSTEM, limits, at_least_once=False, timeout_s=60)
+    service = AppendService(
+        send, SYSTEM, limits, counts=Counts(), at_least_once=False, timeout_s=60
+    )
     done = await (await service.append(ONE, b"hello"))
     assert await client.read_all(ONE, done.begin, done.end) == b"hello"
     assert not told
@@ -227,7 +232,9 @@ async def test_a_bug_of_a_call_is_raised_and_leaves_nobody_waiting() -> None:
         raise ZeroDivisionError
 
     limits = Limits(bytes_max=1 << 20, batch_bytes_max=1 << 10, linger_s=0, sends_max=1)
-    service = AppendService(send, SYSTEM, limits, at_least_once=False, timeout_s=60)
+    service = AppendService(
+        send, SYSTEM, limits, counts=Counts(), at_least_once=False, timeout_s=60
+    )
     pending = await service.append(ONE, b"hello")
     with pytest.raises(ZeroDivisionError):
         await pending
@@ -243,7 +250,9 @@ async def test_a_flush_does_not_wait_for_what_comes_later(client: Client) -> Non
         return await client.append(journal, *args, **more)
 
     limits = Limits(bytes_max=1 << 20, batch_bytes_max=1 << 10, linger_s=0, sends_max=2)
-    service = AppendService(send, SYSTEM, limits, at_least_once=False, timeout_s=60)
+    service = AppendService(
+        send, SYSTEM, limits, counts=Counts(), at_least_once=False, timeout_s=60
+    )
     first = await service.append(ONE, b"first")
     flushing = asyncio.create_task(service.flush())
     await asyncio.sleep(0)  # It has begun.

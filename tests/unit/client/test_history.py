@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from broker_harness import until
 
+from gazette_py.client.counts import Counts
 from gazette_py.client.direct import FragmentReader
 from gazette_py.client.history import FETCHES_MAX, History
 from gazette_py.core.read_plan import ReadPlan, Source, StoredFragment
@@ -103,7 +104,7 @@ async def test_several_files_are_fetched_before_the_first_is_read(
 ) -> None:
     stored = [store.hold(at * MIB, (at + 1) * MIB) for at in range(8)]
     plan = plan_of(*stored)
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     pieces, fragment = await history.batch(100)
     assert b"".join(pieces) == CONTENT[:100]
     assert fragment == stored[0].fragment
@@ -118,7 +119,7 @@ async def test_content_which_waits_is_bounded(
 ) -> None:
     """RP4. A reader who rests holds no more than the budget, and a piece of each fetch."""
     plan = plan_of(store.hold(0, 4 * MIB), store.hold(4 * MIB, 8 * MIB), budget=2 * MIB)
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     assert (await history.batch(1))[0]
     read, at = 1, 0
     while read < len(CONTENT):
@@ -140,7 +141,7 @@ async def test_a_stream_which_breaks_is_taken_up_again(
         Chunks([content[:1000], content[1000 : 2 * MIB], content[2 * MIB :]]),
     ]
     plan = plan_of(store.hold(0, 4 * MIB, *streams))
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     assert await rest_of(history) == content
     assert len(store.opened) == 3
     assert all(stream.is_closed for stream in streams)
@@ -158,7 +159,7 @@ async def test_a_stream_which_differs_from_the_one_before_is_no_continuation(
         Chunks([content]),
     ]
     plan = plan_of(store.hold(0, 4 * MIB, *streams))
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     with pytest.raises(CorruptFragmentError, match="differs from what was read") as caught:
         await rest_of(history)
     assert hashlib.sha1(content).hexdigest() in caught.value.expected
@@ -170,7 +171,7 @@ async def test_a_stream_which_breaks_too_often_is_left_to_the_broker(
 ) -> None:
     streams = [Chunks([CONTENT[:MIB], CONTENT[MIB : 2 * MIB]], breaks=True) for _ in range(3)]
     plan = plan_of(store.hold(0, 4 * MIB, *streams), store.hold(4 * MIB, 5 * MIB))
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     with pytest.raises(StoreUnavailableError):
         await rest_of(history)
     # What was received was handed out, but for the last piece, which nothing has confirmed.
@@ -182,7 +183,7 @@ async def test_a_damage_ahead_is_an_error_in_its_turn(
 ) -> None:
     bad = store.hold(MIB, 2 * MIB, Chunks([CONTENT[MIB : 2 * MIB - 1] + b"?"]))
     plan = plan_of(store.hold(0, MIB), bad, store.hold(2 * MIB, 3 * MIB))
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     pieces, _ = await history.batch(1)
     await until(lambda: not [t for t in asyncio.all_tasks() if f"{MIB}" in t.get_name()], "failed")
     content = bytearray(b"".join(pieces))
@@ -202,7 +203,7 @@ async def test_a_failure_ahead_ends_the_fetches_behind_it(
         store.hold(MIB, 2 * MIB, denied),
         store.hold(2 * MIB, 8 * MIB, endless),
     )
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     assert b"".join((await history.batch(MIB))[0]) == CONTENT[:MIB]
     with pytest.raises(StoreDeniedError):
         await history.batch(MIB)
@@ -214,7 +215,7 @@ async def test_a_bug_in_a_fetch_is_not_waited_for(
     store: HeldStore, executor: ThreadPoolExecutor
 ) -> None:
     plan = plan_of(store.hold(0, MIB, ZeroDivisionError("a bug")))
-    history = History(plan, open_url=store.open, executor=executor)
+    history = History(plan, open_url=store.open, executor=executor, counts=Counts())
     with pytest.raises(ZeroDivisionError):
         await history.batch(1)
 
