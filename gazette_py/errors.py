@@ -23,6 +23,7 @@
       RpcError                   peer, code, detail
         RpcUnavailableError RpcUnauthenticatedError RpcDeadlineError
                                                               retry, or mend the credentials
+          RpcTlsError                                         mend certificates, or the endpoint
         AppendTooSlowError                                    retry, or append less at once
         AppendOutcomeUnknownError                             look, or accept a duplicate
       EtcdError
@@ -250,6 +251,16 @@ class RpcUnavailableError(RpcError):
     """The peer could not be reached, or went away."""
 
     retryable = True
+
+
+class RpcTlsError(RpcUnavailableError):
+    """The peer could not be reached by TLS, and `detail` says what to do about it.
+
+    Its certificate is of another authority or host, or has expired, or it does not speak TLS. The
+    same call fails again until somebody has acted.
+    """
+
+    retryable = False
 
 
 class RpcUnauthenticatedError(RpcError):

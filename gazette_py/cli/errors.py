@@ -216,6 +216,8 @@ def _of_rpc(exc: errors.RpcError) -> Failure:
                 "The brokers ask for a token: give their keys by --broker.auth-keys"
                 " (BROKER_AUTH_KEYS), or a token which allows this by --broker.auth-token."
             )
+        case errors.RpcTlsError():
+            code, hint = ExitCode.UNAVAILABLE, ""  # It is in the detail.
         case errors.RpcUnavailableError() | errors.RpcDeadlineError():
             code = ExitCode.UNAVAILABLE
             hint = (

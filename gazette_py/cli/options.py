@@ -89,6 +89,9 @@ class Broker:
     timeout_s: float
     auth_keys: str
     auth_token: str
+    trusted_ca_file: str
+    cert_file: str
+    cert_key_file: str
 
     @asynccontextmanager
     async def connect(
@@ -107,11 +110,14 @@ class Broker:
                 file_root=file_root,
                 auth_keys=self.auth_keys,
                 auth_token=self.auth_token,
+                trusted_ca_file=self.trusted_ca_file,
+                cert_file=self.cert_file,
+                cert_key_file=self.cert_key_file,
                 metrics=False,  # Nobody scrapes a command.
             )
         except ConfigError as exc:
-            if exc.option in _AUTH_OPTIONS:
-                option, hint = _AUTH_OPTIONS[exc.option]
+            if exc.option in _OPTIONS:
+                option, hint = _OPTIONS[exc.option]
                 raise usage(option, exc.reason, hint) from exc
             raise usage(
                 f"--broker.address {self.address!r}",
@@ -122,12 +128,17 @@ class Broker:
             yield client
 
 
-_AUTH_OPTIONS = {
+_PEM_HINT = "They are PEM files: text with -----BEGIN lines, the key without a password."
+
+_OPTIONS = {
     "auth_keys": (
         "--broker.auth-keys",
         "Keys are base64 with its padding, such as `openssl rand -base64 32` prints.",
     ),
     "auth_token": ("--broker.auth-token", "Unset it, or $BROKER_AUTH_KEYS."),
+    "trusted_ca_file": ("--broker.trusted-ca-file", _PEM_HINT),
+    "cert_file": ("--broker.cert-file", _PEM_HINT),
+    "cert_key_file": ("--broker.cert-key-file", _PEM_HINT),
 }
 """What `connect` calls its arguments, and what we do."""
 
@@ -186,6 +197,31 @@ _BROKER_OPTIONS = (
         envvar=["GAZETTE_BROKER_AUTH_TOKEN", "BROKER_AUTH_TOKEN"],
         help="Token to bear, if we have no keys. [$BROKER_AUTH_TOKEN]",
     ),
+    click.option(
+        "--broker.trusted-ca-file",
+        "trusted_ca_file",
+        metavar="FILE",
+        default="",
+        envvar=["GAZETTE_BROKER_TRUSTED_CA_FILE", "BROKER_TRUSTED_CA_FILE"],
+        help="Authorities which sign certificates of https:// brokers, instead of the usual ones."
+        " [$BROKER_TRUSTED_CA_FILE]",
+    ),
+    click.option(
+        "--broker.cert-file",
+        "cert_file",
+        metavar="FILE",
+        default="",
+        envvar=["GAZETTE_BROKER_CERT_FILE", "BROKER_CERT_FILE"],
+        help="Our certificate, for brokers which ask for one. [$BROKER_CERT_FILE]",
+    ),
+    click.option(
+        "--broker.cert-key-file",
+        "cert_key_file",
+        metavar="FILE",
+        default="",
+        envvar=["GAZETTE_BROKER_CERT_KEY_FILE", "BROKER_CERT_KEY_FILE"],
+        help="Its key. [$BROKER_CERT_KEY_FILE]",
+    ),
     duration_option(
         "--request-timeout",
         default="30s",
@@ -209,6 +245,9 @@ def broker_options(command: _F) -> _F:
         request_timeout: float,
         auth_keys: str,
         auth_token: str,
+        trusted_ca_file: str,
+        cert_file: str,
+        cert_key_file: str,
         **kwargs: Any,
     ) -> Any:
         broker = Broker(
@@ -219,6 +258,9 @@ def broker_options(command: _F) -> _F:
             timeout_s=request_timeout,
             auth_keys=auth_keys,
             auth_token=auth_token,
+            trusted_ca_file=trusted_ca_file,
+            cert_file=cert_file,
+            cert_key_file=cert_key_file,
         )
         return command(*args, broker=broker, **kwargs)
 

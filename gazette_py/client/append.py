@@ -112,6 +112,8 @@ class Appender:
         if isinstance(exc, errors.AppendTooSlowError):
             self._too_slow_tries += 1
             return self._too_slow_tries < TOO_SLOW_TRIES_MAX
+        if isinstance(exc, errors.RpcTlsError):
+            return False
         if isinstance(exc, errors.RpcError):
             return exc.code == grpc.StatusCode.UNAVAILABLE.name
         return isinstance(exc, _RETRIED)

@@ -40,6 +40,7 @@ from gazette_py.protocol.journal import (
 )
 from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.rpc.errors import translate
+from gazette_py.rpc.tls import ClientTls
 from gazette_py.rpc.tokens import FixedToken, SignedTokens, Tokens
 from gazette_py.stores.fetch import UrlFetcher
 
@@ -84,6 +85,9 @@ def connect(
     file_root: str = "",
     auth_keys: str = "",
     auth_token: str = "",
+    trusted_ca_file: str = "",
+    cert_file: str = "",
+    cert_key_file: str = "",
     metrics: "CollectorRegistry | bool" = True,
     clock: Clock = SYSTEM,
 ) -> "Client":
@@ -102,17 +106,27 @@ def connect(
         auth_keys: Keys of the brokers, as their `--broker.auth-keys` has them. Each call then bears
             a token for no more than it does, signed with the first.
         auth_token: Token which each call bears instead, as someone with the keys signed it.
+        trusted_ca_file: PEM file of the authorities which sign certificates of brokers, instead of
+            the usual ones. Which endpoints use TLS is said by their `https`. Stores have the usual.
+        cert_file: PEM file of our certificate, for brokers which ask for one.
+        cert_key_file: Of its key.
         metrics: Where Prometheus finds what the client counts, see docs/reference/metrics.md: in
             `prometheus_client.REGISTRY`, in another registry, or (False) nowhere.
         clock: Time and waiting.
 
     Raises:
-        ConfigError: The address is not an endpoint, a key is none, or there are keys and a token.
+        ConfigError: The address is not an endpoint, a key is none, there are keys and a token, or
+            a file is not what it should be.
     """
     routes = RouteCache(cache_size, cache_ttl_s, clock)
     addresses = [part.strip() for part in address.split(",")]
     tokens = _tokens(auth_keys, auth_token, clock)
-    dispatcher = Dispatcher(addresses, zone=zone, routes=routes, tokens=tokens, clock=clock)
+    tls = ClientTls(
+        trusted_ca_file=trusted_ca_file, cert_file=cert_file, cert_key_file=cert_key_file
+    )
+    dispatcher = Dispatcher(
+        addresses, zone=zone, routes=routes, tokens=tokens, tls=tls, clock=clock
+    )
     client = Client(dispatcher, timeout_s=timeout_s, file_root=file_root, clock=clock)
     if metrics is not False:
         # Here, since Prometheus' client library takes a while to be imported.
@@ -488,8 +502,12 @@ class Client:
                     exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                     and broker.channel.get_state() is not grpc.ChannelConnectivity.READY
                 ):
+                    why = await self._dispatcher.why_unconnected(broker)
+                    if isinstance(why, errors.RpcTlsError):
+                        raise why from exc
+                    detail = f"no connection in {self._timeout_s} s"
                     raise errors.RpcUnavailableError(
-                        broker.endpoint, "UNAVAILABLE", f"no connection in {self._timeout_s} s"
+                        broker.endpoint, "UNAVAILABLE", f"{detail}: {why.detail}" if why else detail
                     ) from exc
                 raise translate(exc, broker.endpoint) from exc
 

@@ -35,6 +35,8 @@ from gazette_py.protocol.claims import Capability, of_journal
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.route import Route
 from gazette_py.rpc.channel import dial
+from gazette_py.rpc.errors import translate
+from gazette_py.rpc.tls import ClientTls
 from gazette_py.rpc.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -197,13 +199,17 @@ def _is_own_cancellation(exc: grpc.aio.AioRpcError) -> bool:
     return exc.code() is grpc.StatusCode.CANCELLED and task.cancelling() > 0
 
 
-async def _is_alive(connection: Connection) -> bool:
-    """Tell whether the broker answers at all: a refusal is an answer."""
-    call = connection.stub.List(
+def _probe(connection: Connection) -> "grpc.aio.UnaryStreamCall[pb.ListRequest, pb.ListResponse]":
+    return connection.stub.List(
         _PROBE,
         timeout=PROBE_TIMEOUT_S,
         metadata=connection.tokens.metadata(Capability.LIST, _PROBE_SELECTOR),
     )
+
+
+async def _is_alive(connection: Connection) -> bool:
+    """Tell whether the broker answers at all: a refusal is an answer."""
+    call = _probe(connection)
     try:
         async for _ in call:
             break
@@ -223,6 +229,7 @@ class Dispatcher:
         zone: Where we are.
         routes: Cache of routes.
         tokens: What calls bear, to be let in.
+        tls: Whom we trust, and who we are, at `https` endpoints.
         clock: Times the idleness of channels.
     """
 
@@ -233,9 +240,11 @@ class Dispatcher:
         zone: str,
         routes: RouteCache,
         tokens: Tokens,
+        tls: ClientTls,
         clock: Clock,
     ) -> None:
         self._tokens = tokens
+        self._credentials = tls.credentials()
         self._services = [self._connect(address) for address in addresses]
         self._zone = zone
         self._routes = routes
@@ -307,6 +316,21 @@ class Dispatcher:
         self._routes.drop(journal)
         connection.refused_until = self._clock.monotonic() + REFUSED_S
 
+    async def why_unconnected(self, connection: Connection) -> RpcUnavailableError | None:
+        """Return why the broker cannot be reached: calls which wait for it are not told.
+
+        None if it can be by now, or does not answer at once.
+        """
+        call = _probe(connection)
+        try:
+            await anext(aiter(call), None)
+        except grpc.aio.AioRpcError as exc:
+            error = translate(exc, connection.endpoint)
+            return error if isinstance(error, RpcUnavailableError) else None
+        finally:
+            call.cancel()
+        return None
+
     async def close(self) -> None:
         """Close every channel. Calls under way end."""
         for connection in (*self._services, *self._pool.values()):
@@ -337,7 +361,7 @@ class Dispatcher:
         return self._pool[endpoint]
 
     def _connect(self, endpoint: str) -> Connection:
-        return Connection(endpoint, dial(endpoint), self._tokens)
+        return Connection(endpoint, dial(endpoint, credentials=self._credentials), self._tokens)
 
     def _service(self) -> Connection:
         def is_usable(connection: Connection) -> bool:

@@ -86,7 +86,7 @@ async def watch(
                 attempt = -1
                 yield snapshot
             attempt = -1 if request.HasField("watch_resume") else attempt
-        except errors.RpcUnauthenticatedError:
+        except (errors.RpcUnauthenticatedError, errors.RpcTlsError):
             raise
         except errors.RpcError:
             is_begun = request.HasField("watch_resume")

@@ -37,8 +37,19 @@ def target_of(endpoint: str) -> tuple[str, bool]:
             raise ConfigError(endpoint, "is not an http://, https:// or unix:// endpoint")
 
 
-def dial(endpoint: str, *, recv_bytes_max: int = RECV_BYTES_MAX) -> grpc.aio.Channel:
-    """Return a channel to the endpoint. It connects at the first call."""
+def dial(
+    endpoint: str,
+    *,
+    recv_bytes_max: int = RECV_BYTES_MAX,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> grpc.aio.Channel:
+    """Return a channel to the endpoint. It connects at the first call.
+
+    Args:
+        endpoint: Of a broker.
+        recv_bytes_max: Largest message to take.
+        credentials: For `https` endpoints. None: the usual authorities are trusted.
+    """
     target, is_tls = target_of(endpoint)
     options = [
         ("grpc.max_receive_message_length", recv_bytes_max),
@@ -50,5 +61,6 @@ def dial(endpoint: str, *, recv_bytes_max: int = RECV_BYTES_MAX) -> grpc.aio.Cha
         ("grpc.use_local_subchannel_pool", 1),
     ]
     if is_tls:
-        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+        credentials = credentials or grpc.ssl_channel_credentials()
+        return grpc.aio.secure_channel(target, credentials, options=options)
     return grpc.aio.insecure_channel(target, options=options)

@@ -17,6 +17,7 @@ from gazette_py.errors import (
     RpcUnauthenticatedError,
     RpcUnavailableError,
 )
+from gazette_py.rpc.tls import tls_error, with_hint
 
 NOT_COMMITTED = ("gazette-py-append", "not-committed")
 """Trailing metadata of a failed Append: nothing was appended, as the broker failed before it asked
@@ -44,6 +45,10 @@ def translate(exc: grpc.aio.AioRpcError, peer: str) -> RpcError:
     code, detail = exc.code(), exc.details() or ""
     if code is grpc.StatusCode.INTERNAL and detail.startswith(_SEND_FAILED):
         code, detail = grpc.StatusCode.UNAVAILABLE, "the call ended while a message was sent"
+    if code is grpc.StatusCode.UNAVAILABLE:
+        if (error := tls_error(peer, code.name, detail)) is not None:
+            return error
+        detail = with_hint(peer, detail)
     return _BY_CODE.get(code, RpcError)(peer, code.name, detail)
 
 

@@ -96,6 +96,7 @@ async def go_member(
     name: str = "go-broker",
     replication: int = 1,
     prefix: str = "",
+    cert: tuple[Path, Path] | None = None,
     arguments: Sequence[str] = (),
 ) -> AsyncIterator[GoBroker]:
     """Run a broker of the reference as another member; what is left of it is killed at the end.
@@ -107,9 +108,16 @@ async def go_member(
         name: Its suffix.
         replication: The cap of the cluster. It must be the same for all members.
         prefix: Of another cluster in the same etcd, if it shall not be a member of this one.
+        cert: A certificate and its key: it serves TLS, and no other clients.
         arguments: More of them.
     """
-    (port,) = free_ports(1)
+    port, debug_port = free_ports(2)
+    if cert is not None:
+        arguments = [
+            f"--broker.server-cert-file={cert[0]}",
+            f"--broker.server-cert-key-file={cert[1]}",
+            *arguments,
+        ]
     command = [
         *(program, "serve", f"--broker.port={port}", "--broker.host=127.0.0.1"),
         *(f"--broker.zone={zone}", f"--broker.id={name}"),
@@ -117,11 +125,11 @@ async def go_member(
         f"--broker.max-replication={replication}",
         f"--etcd.address={cluster.etcd_url}",
         f"--etcd.prefix={prefix or cluster.config.etcd_prefix}",
-        *("--etcd.lease=2s", "--log.level=info"),
+        *("--etcd.lease=2s", "--log.level=info", f"--debug.port={debug_port}"),
         *arguments,
     ]
     log = cluster.config.data_dir / "logs" / f"{name}.log"
-    process = await _start(name, command, log, f"http://127.0.0.1:{port}/debug/ready")
+    process = await _start(name, command, log, f"http://127.0.0.1:{debug_port}/debug/ready")
     try:
 
         async def is_member() -> bool:
@@ -130,7 +138,8 @@ async def go_member(
 
         if not prefix:
             await eventually(is_member, "a member")
-        yield GoBroker(name, f"http://127.0.0.1:{port}", process)
+        scheme = "http" if cert is None else "https"
+        yield GoBroker(name, f"{scheme}://127.0.0.1:{port}", process)
     finally:
         await process.kill()
 
