@@ -381,8 +381,10 @@ class Client:
         """
         request = pb.ApplyRequest(changes=[_change_to_pb(change) for change in changes])
 
+        # A connection is awaited, since whether a call was sent is not told afterwards.
+        await self._retrying(self._dispatcher.wait_connected)
+
         async def call(broker: Connection) -> pb.ApplyResponse:
-            # A connection is awaited, since whether a call was sent is not told afterwards.
             return await broker.stub.Apply(
                 request,
                 timeout=self._timeout_s,
@@ -502,12 +504,8 @@ class Client:
                     exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                     and broker.channel.get_state() is not grpc.ChannelConnectivity.READY
                 ):
-                    why = await self._dispatcher.why_unconnected(broker)
-                    if isinstance(why, errors.RpcTlsError):
-                        raise why from exc
-                    detail = f"no connection in {self._timeout_s} s"
                     raise errors.RpcUnavailableError(
-                        broker.endpoint, "UNAVAILABLE", f"{detail}: {why.detail}" if why else detail
+                        broker.endpoint, "UNAVAILABLE", f"no connection in {self._timeout_s} s"
                     ) from exc
                 raise translate(exc, broker.endpoint) from exc
 

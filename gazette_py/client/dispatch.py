@@ -59,6 +59,9 @@ _PROBE_SELECTOR = of_journal("gazette-py.dev/probe")
 _PROBE = pb.ListRequest(selector=convert.selector_to_pb(_PROBE_SELECTOR))
 """Asks for next to nothing, and any broker answers it from memory."""
 
+_READY = grpc.ChannelConnectivity.READY
+_FAILING = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
 _RANKS = {
     grpc.ChannelConnectivity.READY: 2,
     grpc.ChannelConnectivity.CONNECTING: 1,
@@ -199,6 +202,19 @@ def _is_own_cancellation(exc: grpc.aio.AioRpcError) -> bool:
     return exc.code() is grpc.StatusCode.CANCELLED and task.cancelling() > 0
 
 
+async def _why_failing(connection: Connection) -> RpcUnavailableError | None:
+    """Return why a broker cannot be reached: a call tells, and a channel does not."""
+    call = _probe(connection)
+    try:
+        await anext(aiter(call), None)
+    except grpc.aio.AioRpcError as exc:
+        error = translate(exc, connection.endpoint)
+        return error if isinstance(error, RpcUnavailableError) else None
+    finally:
+        call.cancel()
+    return None
+
+
 def _probe(connection: Connection) -> "grpc.aio.UnaryStreamCall[pb.ListRequest, pb.ListResponse]":
     return connection.stub.List(
         _PROBE,
@@ -316,20 +332,19 @@ class Dispatcher:
         self._routes.drop(journal)
         connection.refused_until = self._clock.monotonic() + REFUSED_S
 
-    async def why_unconnected(self, connection: Connection) -> RpcUnavailableError | None:
-        """Return why the broker cannot be reached: calls which wait for it are not told.
+    async def wait_connected(self) -> None:
+        """Return once a service address is connected, which the next call will then use.
 
-        None if it can be by now, or does not answer at once.
+        Raises:
+            RpcUnavailableError: One cannot be: the next try is of another, if there is any.
         """
-        call = _probe(connection)
-        try:
-            await anext(aiter(call), None)
-        except grpc.aio.AioRpcError as exc:
-            error = translate(exc, connection.endpoint)
-            return error if isinstance(error, RpcUnavailableError) else None
-        finally:
-            call.cancel()
-        return None
+        async with self.borrow() as broker:
+            channel = broker.channel
+            while (state := channel.get_state(try_to_connect=True)) is not _READY:
+                if state is _FAILING and (error := await _why_failing(broker)) is not None:
+                    self.forget("", broker)
+                    raise error
+                await channel.wait_for_state_change(state)
 
     async def close(self) -> None:
         """Close every channel. Calls under way end."""
