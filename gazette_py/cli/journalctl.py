@@ -21,6 +21,8 @@ _COMMANDS = {
     "list": ("list", "Journals, their status and who serves them."),
     "describe": ("describe", "All that is known of journals, and what is wrong."),
     "apply": ("apply", "Create, update and delete journals as YAML files say."),
+    "diff": ("diff", "What applying YAML files would change."),
+    "label": ("label", "Set and drop labels of journals."),
     "delete": ("delete", "Delete journals."),
     "append": ("append", "Append a file or standard input."),
     "read": ("read", "Print the content of journals, and follow them."),

@@ -12,9 +12,7 @@ from gazette_py.cli.changes import (
     Planned,
     Revisions,
     batches,
-    check_unique,
     deletions,
-    plan,
 )
 from gazette_py.cli.confirm import confirm
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
@@ -27,15 +25,13 @@ from gazette_py.cli.options import (
     output_options,
     run,
 )
+from gazette_py.cli.planning import by_names, plan_changes, read_entries
 from gazette_py.cli.render import Output
 from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, check_conflicts, item_of, send
-from gazette_py.cli.spec_files import read_files
-from gazette_py.cli.tree import Entry, ineffective_zeros, specs_of, validate_tree
+from gazette_py.cli.tree import Entry
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import ValidationError
-from gazette_py.protocol.journal import validate_journal_without_meta
-from gazette_py.protocol.journal_rules import validate_journal_spec
-from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+from gazette_py.protocol.labels import LabelSelector
 
 if TYPE_CHECKING:
     from gazette_py.client.client import Client
@@ -43,9 +39,6 @@ if TYPE_CHECKING:
 
 _ATOMIC_SIZE_MAX = 128
 """Operations which etcd takes in one transaction by default."""
-
-_NAMED_MAX = 200
-"""Journals to ask for by name; of more, listing all costs the brokers less."""
 
 _WAIT_POLL_S = 0.25
 
@@ -68,7 +61,11 @@ class _Apply:
     async def run(self, broker: Broker) -> None:
         """Plan against what there is, send, and wait if asked to."""
         async with broker.connect() as client:
-            planned = await self._plan(client)
+            planned = await plan_changes(
+                client, self.entries, self.revisions, preserve_suspend=self.preserve_suspend
+            )
+            if self.prune is not None:
+                planned += await self._deletions(client, self.prune)
             if self.is_atomic and len(batches(planned, _ATOMIC_SIZE_MAX)) > 1:
                 raise usage(
                     "--atomic",
@@ -88,22 +85,12 @@ class _Apply:
                 kept = {p.spec.name for p in planned if p.action is not Action.DELETED}
                 await self._wait_served(client, kept, self.wait_s)
 
-    async def _plan(self, client: "Client") -> list[Planned]:
-        names = [entry.spec.name for entry in self.entries]
-        listed = await client.list(_by_names(names))
-        current = {
-            journal.spec.name: Current(spec=journal.spec, revision=journal.mod_revision)
-            for journal in listed.journals
-        }
-        planned = plan(
-            self.entries, current, self.revisions, preserve_suspend=self.preserve_suspend
-        )
-        if self.prune is None:
-            return planned
-        matching = (await client.list(self.prune)).journals
+    async def _deletions(self, client: "Client", selector: LabelSelector) -> list[Planned]:
+        """Plan the deletion of journals which match, and are not in the input."""
+        matching = (await client.list(selector)).journals
         pruned = deletions(
             [Current(spec=journal.spec, revision=journal.mod_revision) for journal in matching],
-            names,
+            [entry.spec.name for entry in self.entries],
         )
         if pruned and not self.is_dry:
             confirm(
@@ -111,12 +98,12 @@ class _Apply:
                 f" {pruned[0].spec.name}?",
                 is_sure=self.is_sure,
             )
-        return planned + pruned
+        return pruned
 
     async def _wait_served(self, client: "Client", names: set[str], timeout_s: float) -> None:
         """Wait until every journal has a primary, and as many brokers as it wants."""
         deadline = SYSTEM.monotonic() + timeout_s
-        selector = _by_names(sorted(names))
+        selector = by_names(sorted(names))
         while True:
             waiting = [
                 journal.spec.name
@@ -145,44 +132,12 @@ def _is_served(journal: "ListedJournal") -> bool:
     return have >= wanted and (wanted == 0 or journal.route.primary >= 0)
 
 
-def _by_names(names: Sequence[str]) -> LabelSelector:
-    if not 0 < len(names) <= _NAMED_MAX:
-        return LabelSelector()
-    return LabelSelector(LabelSet(tuple(sorted({Label("name", name) for name in names}))))
-
-
 def _selector(text: str) -> LabelSelector | None:
     if not text:
         return None
     if not text.strip():
         raise usage("--prune-selector", "it is empty, and would delete every other journal")
     return Selection(names=(), selector=text, allow_empty=True).label_selector()
-
-
-def _entries(files: Sequence[str], *, recursive: bool) -> list[Entry]:
-    """Return the journals of the files, checked by all rules which need no broker."""
-    entries: list[Entry] = []
-    for tree in read_files(files, recursive=recursive):
-        validate_tree(tree)
-        for warning in ineffective_zeros(tree):
-            click.echo(f"warning: {warning}", err=True)
-        entries += specs_of(tree)
-    check_unique(entries)
-    for entry in entries:
-        _check(entry)
-    return entries
-
-
-def _check(entry: Entry) -> None:
-    try:
-        if entry.delete:
-            validate_journal_without_meta(entry.spec.name, "Name")
-        else:
-            validate_journal_spec(entry.spec, is_new=True)
-    except ValidationError as exc:
-        raise exc.within(f"{entry.source}: {entry.spec.name}") from exc
-    if entry.revision < -1:
-        raise ValidationError(entry.source, f"revision {entry.revision} is below -1, any")
 
 
 def _check_revisions(entries: Sequence[Entry], revisions: Revisions) -> None:
@@ -279,7 +234,7 @@ def command(
     directory's fields are defaults of all below it. `delete: true` deletes. What is already as it
     should be is not sent.
     """
-    entries = _entries(files, recursive=recursive)
+    entries = read_entries(files, recursive=recursive)
     if dry_run == "client":
         items = [_checked(entry) for entry in entries]
         output.print_items("ChangeList", items, COLUMNS)

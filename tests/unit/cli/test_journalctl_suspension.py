@@ -1,14 +1,11 @@
 """`journalctl suspend`, `resume` and `store health`, with real brokers in this process."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from journalctl_in_process import call, items
 
 from gazette_py.cli.errors import ExitCode
-from gazette_py.cli.journalctl import cli
 from gazette_py.client.sync import connect
 from gazette_py.testing import InProcessCluster
 
@@ -17,18 +14,6 @@ from gazette_py.testing import InProcessCluster
 def cluster() -> Iterator[InProcessCluster]:
     with InProcessCluster() as cluster:
         yield cluster
-
-
-def call(cluster: InProcessCluster, *args: str, code: int = ExitCode.OK) -> Result:
-    address = ("--broker.address", cluster.addresses[0])
-    result = CliRunner().invoke(cli, [*args, *address], prog_name="journalctl")
-    assert result.exit_code == code, result.output
-    return result
-
-
-def items(result: Result) -> list[dict[str, Any]]:
-    """Return what was printed; the brokers of this process log between."""
-    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
 def test_what_was_written_lately_is_suspended_by_force_only(cluster: InProcessCluster) -> None:

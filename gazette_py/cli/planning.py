@@ -1,0 +1,74 @@
+"""Journals as files say they shall be, beside those there are."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from gazette_py.cli.changes import Current, Planned, Revisions, check_unique, plan
+from gazette_py.cli.spec_files import read_files
+from gazette_py.cli.tree import Entry, ineffective_zeros, specs_of, validate_tree
+from gazette_py.errors import ValidationError
+from gazette_py.protocol.journal import validate_journal_without_meta
+from gazette_py.protocol.journal_rules import validate_journal_spec
+from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+
+if TYPE_CHECKING:
+    from gazette_py.client.client import Client
+
+_NAMED_MAX = 200
+"""Journals to ask for by name; of more, listing all costs the brokers less."""
+
+
+def read_entries(files: Sequence[str], *, recursive: bool) -> list[Entry]:
+    """Return the journals of the files, checked by all rules which need no broker."""
+    entries: list[Entry] = []
+    for tree in read_files(files, recursive=recursive):
+        validate_tree(tree)
+        for warning in ineffective_zeros(tree):
+            click.echo(f"warning: {warning}", err=True)
+        entries += specs_of(tree)
+    check_unique(entries)
+    for entry in entries:
+        _check(entry)
+    return entries
+
+
+def _check(entry: Entry) -> None:
+    try:
+        if entry.delete:
+            validate_journal_without_meta(entry.spec.name, "Name")
+        else:
+            validate_journal_spec(entry.spec, is_new=True)
+    except ValidationError as exc:
+        raise exc.within(f"{entry.source}: {entry.spec.name}") from exc
+    if entry.revision < -1:
+        raise ValidationError(entry.source, f"revision {entry.revision} is below -1, any")
+
+
+async def current_journals(client: "Client", names: Sequence[str]) -> dict[str, Current]:
+    """Return those of the journals which exist, and perhaps others."""
+    listed = await client.list(by_names(names))
+    return {
+        journal.spec.name: Current(spec=journal.spec, revision=journal.mod_revision)
+        for journal in listed.journals
+    }
+
+
+async def plan_changes(
+    client: "Client",
+    entries: Sequence[Entry],
+    revisions: Revisions,
+    *,
+    preserve_suspend: bool,
+) -> list[Planned]:
+    """Return what is to be done for each entry, as journals are now."""
+    current = await current_journals(client, [entry.spec.name for entry in entries])
+    return plan(entries, current, revisions, preserve_suspend=preserve_suspend)
+
+
+def by_names(names: Sequence[str]) -> LabelSelector:
+    """Return what selects the journals, or all where that costs brokers less."""
+    if not 0 < len(names) <= _NAMED_MAX:
+        return LabelSelector()
+    return LabelSelector(LabelSet(tuple(sorted({Label("name", name) for name in names}))))
