@@ -17,19 +17,25 @@ from gazette_py.client.client import Change, Client, ListedFragment, connect
 from gazette_py.client.inspection import Inspected, InspectedReplica
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Reader, ReaderHealth
+from gazette_py.client.view import JournalChange, JournalView
+from gazette_py.core.journal_changes import Added, Changed, Removed
 from gazette_py.core.read_plan import Source
 
 __all__ = [
+    "Added",
     "AppendResult",
     "AppendService",
     "Appended",
     "Batch",
     "Change",
+    "Changed",
     "ClaimCheck",
     "Client",
     "Content",
     "Inspected",
     "InspectedReplica",
+    "JournalChange",
+    "JournalView",
     "LineBatch",
     "ListResult",
     "ListedFragment",
@@ -37,6 +43,7 @@ __all__ = [
     "PendingAppend",
     "Reader",
     "ReaderHealth",
+    "Removed",
     "Source",
     "connect",
 ]

@@ -25,6 +25,7 @@ from gazette_py.client.history import BUDGET_BYTES
 from gazette_py.client.inspection import Inspected
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Access, Reader
+from gazette_py.client.view import JournalView
 from gazette_py.clock import SYSTEM, Clock
 from gazette_py.core.append_queue import Limits
 from gazette_py.core.read_plan import StoredFragment
@@ -357,6 +358,10 @@ class Client:
         Changes of routes alone are not told. It never ends; broken streams are taken up again.
         """
         return listing.watch(self._dispatcher, self._clock, selector, timeout_s=self._timeout_s)
+
+    def view(self, selector: LabelSelector = LabelSelector()) -> JournalView:
+        """Return a view of the selected journals which is kept current. Use it as `async with`."""
+        return JournalView(lambda: self.watch(selector))
 
     async def inspect(self, journal: ListedJournal) -> tuple[Inspected, ...]:
         """Return what each broker of the journal knows of it, for people who look for trouble.

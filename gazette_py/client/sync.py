@@ -15,7 +15,7 @@ an ordinary iterator. `PendingAppend.result` waits for what awaiting one gives.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
@@ -23,8 +23,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from gazette_py.client import append_service as _service
 from gazette_py.client import client as _client
 from gazette_py.client import reader as _reader
+from gazette_py.client import view as _view
 from gazette_py.client.append_service import Appended
 from gazette_py.client.batches import Batch, LineBatch
+from gazette_py.client.listing import ListedJournal
+from gazette_py.protocol.labels import LabelSelector
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -218,6 +221,30 @@ class Reader(_Twin[_reader.Reader]):
     aclose = _call(_reader.Reader.aclose)
 
 
+class JournalView(_Twin[_view.JournalView]):
+    """See `gazette_py.client.view`."""
+
+    @property
+    def journals(self) -> Mapping[str, ListedJournal]:
+        """By name; empty until it is ready."""
+        return self._inner.journals
+
+    @property
+    def revision(self) -> int:
+        """Of etcd, which they are of; 0 until it is ready."""
+        return self._inner.revision
+
+    ready = _call(_view.JournalView.ready)
+    changes = _iterate(_view.JournalView.changes)
+
+    def __enter__(self) -> Self:
+        self._loop.call(self._inner.__aenter__())
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._loop.call(self._inner.__aexit__())
+
+
 class Client(_Twin[_client.Client]):
     """A client of journal brokers. Use it as `with`, or `close` it."""
 
@@ -230,6 +257,10 @@ class Client(_Twin[_client.Client]):
     apply = _call(_client.Client.apply)
     fragments = _iterate(_client.Client.fragments)
     store_health = _call(_client.Client.store_health)
+
+    def view(self, selector: LabelSelector = LabelSelector()) -> JournalView:
+        """Return a view of the selected journals which is kept current. Use it as `with`."""
+        return JournalView(self._loop, self._loop.make(lambda: self._inner.view(selector)))
 
     @staticmethod
     def _reader_of(
@@ -300,4 +331,4 @@ def _connect(
 
 connect = _connect(_client.connect)
 
-__all__ = ["AppendService", "Client", "PendingAppend", "Reader", "connect"]
+__all__ = ["AppendService", "Client", "JournalView", "PendingAppend", "Reader", "connect"]

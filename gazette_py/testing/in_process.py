@@ -61,6 +61,7 @@ class InProcessCluster:
             {"zone": zones[i % len(zones)], "id": f"broker-{i}", **broker} for i in range(brokers)
         ]
         self._etcd = MemoryEtcd()
+        self._running: list[tuple[Broker, asyncio.Task[None]]] = []
         self._thread = ContextThread(self._serving(), "brokers of a test", TIMEOUT_S)
 
     @property
@@ -93,6 +94,15 @@ class InProcessCluster:
                 await asyncio.gather(*(client.append(name) for name in journals))
 
         self._thread.call(create())
+
+    def stop_broker(self, index: int) -> None:
+        """Have a broker leave, as for good; return once it has. Its address stays in `address`."""
+        self._thread.call(self._stop_broker(index))
+
+    async def _stop_broker(self, index: int) -> None:
+        broker, task = self._running[index]
+        broker.stop()
+        await task
 
     def expire_leases(self) -> None:
         """Have etcd forget all brokers, as if it had not heard of them for long. They join anew."""
@@ -142,7 +152,8 @@ class InProcessCluster:
                         self.addresses.append(endpoint)
                         serves.set()
 
-                    running.create_task(broker.run(on_ready), name="broker of a test")
+                    task = running.create_task(broker.run(on_ready), name="broker of a test")
+                    self._running.append((broker, task))
                 try:
                     for serves in serving:
                         await serves.wait()

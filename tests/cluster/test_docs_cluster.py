@@ -39,6 +39,7 @@ ALONE = [
 SHARED = [
     DOCS / "how-to" / "append-from-python.md",
     DOCS / "how-to" / "read-from-python.md",
+    DOCS / "how-to" / "follow-journals-from-python.md",
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
     DOCS / "how-to" / "know-when-a-day-is-whole.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",

@@ -11,13 +11,14 @@ import pytest
 
 import gazette_py
 from gazette_py import client as asynchronous
-from gazette_py.client import append_service, reader, sync
+from gazette_py.client import append_service, reader, sync, view
 from gazette_py.errors import (
     AppendOutcomeUnknownError,
     ConfigError,
     JournalNotFoundError,
     OffsetNotYetAvailableError,
 )
+from gazette_py.protocol.claims import of_journal
 from gazette_py.testing import InProcessCluster
 
 JOURNAL = "sync/journal"
@@ -46,10 +47,12 @@ def public(kind: type) -> set[str]:
         (sync.Client, asynchronous.Client),
         (sync.Reader, reader.Reader),
         (sync.AppendService, append_service.AppendService),
+        (sync.JournalView, view.JournalView),
     ],
 )
 def test_names_and_arguments_are_the_same(ours: type, theirs: type) -> None:
-    assert public(ours) - {"journal", "write_head"} == public(theirs) - {"journal", "write_head"}
+    fields = {"journal", "write_head", "journals", "revision"}  # Of objects there.
+    assert public(ours) - fields == public(theirs) - fields
     for name in public(ours):
         mine, other = getattr(ours, name), getattr(theirs, name, None)
         if callable(mine) and callable(other):
@@ -60,6 +63,29 @@ def test_names_and_arguments_are_the_same(ours: type, theirs: type) -> None:
             else:
                 assert parameters == list(inspect.signature(other).parameters)
     assert inspect.signature(sync.connect) == inspect.signature(asynchronous.connect)
+
+
+def test_a_view_is_kept(client: sync.Client, cluster: InProcessCluster) -> None:
+    with client.view(of_journal("sync/viewed")) as kept:
+        kept.ready()
+        assert dict(kept.journals) == {}
+        changes = kept.changes()
+        cluster.create("sync/viewed")
+        added = next(changes)
+        assert isinstance(added, asynchronous.Added)
+        assert added.journal.spec.name == "sync/viewed"
+        assert list(kept.journals) == ["sync/viewed"]
+        assert kept.revision >= added.journal.mod_revision
+        client.apply(
+            [
+                asynchronous.Change(
+                    expect_mod_revision=added.journal.mod_revision, delete="sync/viewed"
+                )
+            ]
+        )
+        assert isinstance(next(changes), asynchronous.Removed)
+    with pytest.raises(RuntimeError, match="was left"):
+        next(changes)
 
 
 def test_append_and_read(client: sync.Client) -> None:
