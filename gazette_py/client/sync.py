@@ -16,7 +16,11 @@ an ordinary iterator. `PendingAppend.result` waits for what awaiting one gives.
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+)
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
@@ -27,7 +31,7 @@ from gazette_py.client import view as _view
 from gazette_py.client.append_service import Appended
 from gazette_py.client.batches import Batch, LineBatch
 from gazette_py.client.listing import ListedJournal
-from gazette_py.protocol.labels import LabelSelector
+from gazette_py.protocol.labels import LabelSelector, LabelSet
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -152,11 +156,28 @@ class AppendService(_Twin[_service.AppendService]):
         return self._inner.held_bytes
 
     def append(
-        self, journal: str, content: bytes, *, after: Iterable[PendingAppend] = (), **guards: Any
+        self,
+        journal: str,
+        content: bytes,
+        *,
+        after: Iterable[PendingAppend] = (),
+        offset: int = 0,
+        check_registers: LabelSelector | None = None,
+        union_registers: LabelSet | None = None,
+        subtract_registers: LabelSet | None = None,
+        timeout_s: float | None = None,
     ) -> PendingAppend:
         """Accept an append, as soon as there is room for it. Arguments and errors are the same."""
-        before = _inner_of(after)
-        accepting = self._inner.append(journal, content, after=before, **guards)
+        accepting = self._inner.append(
+            journal,
+            content,
+            after=_inner_of(after),
+            offset=offset,
+            check_registers=check_registers,
+            union_registers=union_registers,
+            subtract_registers=subtract_registers,
+            timeout_s=timeout_s,
+        )
         return PendingAppend(self._loop, self._loop.call(accepting))
 
     def try_append(
@@ -278,7 +299,7 @@ class Client(_Twin[_client.Client]):
         make: Callable[
             Concatenate[_client.Client, _P], AbstractAsyncContextManager[_service.AppendService]
         ],
-    ) -> Callable[Concatenate["Client", _P], Any]:
+    ) -> Callable[Concatenate["Client", _P], AbstractContextManager[AppendService]]:
         @wraps(make)
         @contextmanager
         def twin(self: "Client", /, *args: _P.args, **kwargs: _P.kwargs) -> Iterator[AppendService]:

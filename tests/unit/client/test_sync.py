@@ -56,12 +56,8 @@ def test_names_and_arguments_are_the_same(ours: type, theirs: type) -> None:
     for name in public(ours):
         mine, other = getattr(ours, name), getattr(theirs, name, None)
         if callable(mine) and callable(other):
-            parameters = list(inspect.signature(mine).parameters)
-            if "guards" in parameters:  # Of an append: as they are.
-                parameters = [each for each in parameters if each != "guards"]
-                assert set(parameters) <= set(inspect.signature(other).parameters)
-            else:
-                assert parameters == list(inspect.signature(other).parameters)
+            parameters = inspect.signature(mine).parameters
+            assert list(parameters) == list(inspect.signature(other).parameters)
     assert inspect.signature(sync.connect) == inspect.signature(asynchronous.connect)
 
 
