@@ -68,7 +68,7 @@ async def send(
     Raises:
         CommandError: A transaction failed; those before it stand.
     """
-    from gazette_py.client.client import Change
+    from gazette_py.client.change import Change
 
     done = 0
     for batch in batches(changes, txn_size_max):

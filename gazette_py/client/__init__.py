@@ -12,8 +12,9 @@ Every error is a `gazette_py.errors.GazetteError`.
 from gazette_py.client.append import AppendResult, Content
 from gazette_py.client.append_service import Appended, AppendService, PendingAppend
 from gazette_py.client.batches import Batch, LineBatch
+from gazette_py.client.change import Change
 from gazette_py.client.claim_check import ClaimCheck
-from gazette_py.client.client import Change, Client, ListedFragment, connect
+from gazette_py.client.client import Client, ListedFragment, connect
 from gazette_py.client.inspection import Inspected, InspectedReplica
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Reader, ReaderHealth

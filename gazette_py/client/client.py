@@ -20,6 +20,7 @@ from gazette_py.client import inspection, listing, outcomes
 from gazette_py.client.append import Appender, AppendResult, Content
 from gazette_py.client.append_service import AppendService, running
 from gazette_py.client.backoff import backoff_s
+from gazette_py.client.change import Change, change_to_pb
 from gazette_py.client.dispatch import Connection, Dispatcher, RouteCache
 from gazette_py.client.history import BUDGET_BYTES
 from gazette_py.client.inspection import Inspected
@@ -34,11 +35,7 @@ from gazette_py.protocol import convert
 from gazette_py.protocol.claims import Capability, parse_keys
 from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.fragment import Fragment
-from gazette_py.protocol.journal import (
-    JournalSpec,
-    strip_meta,
-    validate_journal_without_meta,
-)
+from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.rpc.errors import translate
 from gazette_py.rpc.tls import ClientTls
@@ -57,15 +54,6 @@ _LISTED_MAX = 64
 """Fragments which a reader lists at a time: brokers sign each URL, which costs them some 0.3 ms."""
 
 _URL_TTL_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """Creates, updates or deletes a journal: exactly one of `upsert` and `delete` is set."""
-
-    expect_mod_revision: int  # Of the spec now; 0: must not exist; -1: whatever it is.
-    upsert: JournalSpec | None = None
-    delete: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +372,7 @@ class Client:
             EtcdTransactionFailedError: An expected revision does not hold.
             RpcError: The broker refuses, or cannot be asked.
         """
-        request = pb.ApplyRequest(changes=[_change_to_pb(change) for change in changes])
+        request = pb.ApplyRequest(changes=[change_to_pb(change) for change in changes])
 
         # A connection is awaited, since whether a call was sent is not told afterwards.
         await self._retrying(self._dispatcher.wait_connected)
@@ -550,14 +538,3 @@ def _tokens(keys: str, token: str, clock: Clock) -> Tokens:
     if not (token.isascii() and token.isprintable()):
         raise errors.ConfigError("auth_token", "holds characters which no token has")
     return FixedToken(token)
-
-
-def _change_to_pb(change: Change) -> pb.ApplyRequest.Change:
-    if change.delete:
-        # Brokers refuse it, too, but those of Gazette die of what follows a `;`.
-        validate_journal_without_meta(change.delete, "Delete")
-    return pb.ApplyRequest.Change(
-        expect_mod_revision=change.expect_mod_revision,
-        upsert=None if change.upsert is None else convert.journal_to_pb(change.upsert),
-        delete=change.delete,
-    )
