@@ -7,7 +7,7 @@ For any offset all of them hold the same byte, and ends are ends of appends. Pur
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gazette_py.core.fragment_index import IndexEntry
+from gazette_py.core.fragment_index import FIRST_JUMP_AGE_S, IndexEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,24 @@ class Gap:
 
     begin: int
     end: int
+
+
+def beginning(files: Iterable[IndexEntry], offset: int, now: float) -> int:
+    """Return where content begins for who asks for all from an offset on.
+
+    That is the offset, unless it is 0 and what lay there was removed, as by retention: whoever asks
+    for 0 wants what there is, whoever asks for another was there before. As to brokers, the first
+    file has to be stored for a while: what belongs before it could be on its way.
+
+    Args:
+        files: Of the journal, all which are known.
+        offset: The one asked for.
+        now: Unix seconds.
+    """
+    first = min(files, key=lambda file: (file.begin, -file.end), default=None)
+    if offset == 0 and first is not None and 0 < first.fragment.mod_time < now - FIRST_JUMP_AGE_S:
+        return first.begin
+    return offset
 
 
 def cover(files: Iterable[IndexEntry], begin: int = 0) -> list[Slice | Gap]:

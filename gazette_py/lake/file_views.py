@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gazette_py.clock import SYSTEM
 from gazette_py.errors import OffsetJumpError, ValidationError
-from gazette_py.lake.cover import Gap, Slice, cover
+from gazette_py.lake.cover import Gap, Slice, beginning, cover
 from gazette_py.lake.files import Lake
 from gazette_py.lake.sql import select
 
@@ -69,7 +70,8 @@ async def create_view(
     view = JsonLinesView(name, tempfile.TemporaryDirectory(prefix="gazette-py-lake-"))
     try:
         for journal in journals:
-            for part in cover(await lake.files(journal, journals)):
+            files = await lake.files(journal, journals)
+            for part in cover(files, beginning(files, 0, SYSTEM.now())):
                 if isinstance(part, Gap):
                     raise OffsetJumpError(journal, part.begin, part.end)
                 view.parts.append(part)

@@ -4,7 +4,7 @@ Invariants:
     SO1  A snapshot of brokers ends at the write head, which is asked for after fragments are
          listed: content of every append which was acknowledged before the call is in a part.
     SO2  Content comes in order. What is missing is an error, or a jump of the offset if gaps shall
-         be skipped.
+         be skipped. What retention removed at the beginning is not missing.
     SO3  Nothing is taken for missing before it had time to be told of: brokers list stores now and
          then, and a fragment may still be on its way from one which has left.
 """
@@ -22,7 +22,7 @@ from gazette_py.errors import (
     StoreMissingError,
     ValidationError,
 )
-from gazette_py.lake.cover import Gap, cover
+from gazette_py.lake.cover import Gap, beginning, cover
 from gazette_py.lake.files import Lake
 from gazette_py.lake.snapshot import JournalSnapshot, Part, partitions_of
 from gazette_py.protocol.fragment import Fragment
@@ -100,7 +100,7 @@ class StoreSource:
                 self._lake.url, "list", f"{journal}/", "there are no fragments of the journal"
             )
         parts = []
-        for piece in cover(files, offset):
+        for piece in cover(files, beginning(files, offset, SYSTEM.now())):
             if isinstance(piece, Gap):
                 if not self._skip_gaps:
                     raise OffsetJumpError(journal, piece.begin, piece.end)
@@ -156,7 +156,7 @@ class BrokerSource:
 
     async def snapshot(self, journal: str, offset: int) -> JournalSnapshot:
         """Return the cover of stored fragments, and a part for whatever else there is."""
-        known, holes = await self._fragments(journal, offset)
+        offset, known, holes = await self._fragments(journal, offset)
         head = await self._client.write_head(journal)  # Later than the list (SO1).
         parts: list[Part] = []
         tail = offset
@@ -171,8 +171,10 @@ class BrokerSource:
             parts += _without(holes, Gap(tail, head))
         return JournalSnapshot(journal, tuple(parts), _expected_partitions(self._specs[journal]))
 
-    async def _fragments(self, journal: str, offset: int) -> tuple[list[IndexEntry], list[Gap]]:
-        """Return fragments, stored or not, and what is missing (SO3).
+    async def _fragments(
+        self, journal: str, offset: int
+    ) -> tuple[int, list[IndexEntry], list[Gap]]:
+        """Return where content begins, fragments, stored or not, and what is missing (SO3).
 
         Raises:
             OffsetJumpError: Content is missing, and gaps shall not be skipped.
@@ -183,13 +185,14 @@ class BrokerSource:
             known = [
                 IndexEntry(listed.fragment) async for listed in self._client.fragments(journal)
             ]
-            holes, may_fill = _holes(known, offset, head, SYSTEM.now())
+            begin = beginning(known, offset, SYSTEM.now())
+            holes, may_fill = _holes(known, begin, head, SYSTEM.now())
             if not may_fill or SYSTEM.monotonic() >= deadline:
                 break
             await SYSTEM.sleep(_LISTING_S)
         if holes and not self._skip_gaps:
             raise OffsetJumpError(journal, holes[0].begin, holes[0].end)
-        return known, holes
+        return begin, known, holes
 
     async def read(
         self, snapshot: JournalSnapshot, parts: Sequence[Part]

@@ -37,9 +37,10 @@ import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import BinaryType, StructType
 
+from gazette_py.clock import SYSTEM
 from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.errors import OffsetJumpError, ValidationError
-from gazette_py.lake.cover import Gap, Slice, cover
+from gazette_py.lake.cover import Gap, Slice, beginning, cover
 from gazette_py.lake.files import Lake
 
 _T = TypeVar("_T")
@@ -128,7 +129,8 @@ class GazetteReader(DataSourceReader):
         async with self._source.open() as lake:
             for journal in self._journals:
                 limit = await self._limit(lake, journal)
-                for part in cover(await lake.files(journal, self._journals)):
+                files = await lake.files(journal, self._journals)
+                for part in cover(files, beginning(files, 0, SYSTEM.now())):
                     if limit is not None and part.begin >= limit:
                         break
                     if isinstance(part, Gap):

@@ -40,7 +40,8 @@ def table(
         format: Of records: "json" (an object per line), "csv" (no header), "lines" (as they are), a
             `Parsed` with a function of yours, or "auto": as the label content-type says.
         columns: Types of Arrow by name, or a schema; None: as the first MiB of journals has them.
-        offset: Where to begin, in every journal: where a record does.
+        offset: Where to begin, in every journal: where a record does. 0: where there is content,
+            as retention may have removed what was before.
         partitions: Have columns of partitions, `day=1/` in path postfixes.
         skip_gaps: Pass over content which is missing, rather than fail.
         skip_foreign: Pass over objects in a store which are no fragments, rather than fail.

@@ -300,6 +300,10 @@ def test_what_is_torn_missing_or_corrupt_is_an_error(tmp_path: Path) -> None:
     put(tmp_path / "gap", 9, b"two\n")
     with pytest.raises(OffsetJumpError, match="rows/lines"):
         rows_of(source(tmp_path / "gap"))
+    put(tmp_path / "pruned", 4, b"two\n")
+    (file,) = (tmp_path / "pruned" / "rows" / "lines").iterdir()
+    os.utime(file, (0, 1e9))  # Long ago: what was before is not on its way.
+    assert rows_of(source(tmp_path / "pruned")) == [("two", 4)]
     put(tmp_path / "bad", 0, b"one\n")
     (file,) = (tmp_path / "bad" / "rows" / "lines").iterdir()
     file.write_bytes(b"two\n")

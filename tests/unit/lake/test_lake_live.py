@@ -203,12 +203,30 @@ def ids(table: lake.JournalTable) -> list[int]:
     return [i for batch in table.batches(["id"]) for i in batch.column(0).to_pylist()]
 
 
-@pytest.mark.parametrize("lost", [slice(0, 2), slice(2, 4)], ids=["the beginning", "the middle"])
-def test_content_which_was_lost_long_ago_is_told_at_once(
-    cluster: InProcessCluster, lost: slice
-) -> None:
-    """Brokers would have readers wait for it, for minutes or hours."""
-    journal = f"lost/from-{lost.start}"
+def test_a_beginning_which_retention_removed_is_not_missing(cluster: InProcessCluster) -> None:
+    """Who asks for all has what there is; who asks for an offset, which is gone, is told."""
+    journal = "lost/beginning"
+    cluster.create(journal, fragment=replace(MANY_FILES, length=1 << 10))
+    append(cluster, journal, *(row(n) * 60 for n in range(8)))
+    files = wait_stored(cluster, journal, 6)
+    end = int(files[1].name[17:33], 16)
+    lose(cluster, journal, files[:2], age_s=3600)
+
+    with lake.table(journal, address=cluster.address) as table:
+        assert ids(table) == [n for n in range(2, 8) for _ in range(60)]
+        append(cluster, journal, row(8))
+        assert ids(table.refresh())[-1] == 8
+    with lake.table(journal, store="file:///", file_root=str(cluster.store)) as table:
+        assert next(table.batches(["_offset"])).column(0)[0].as_py() == end
+    with pytest.raises(OffsetJumpError) as caught:
+        lake.table(journal, address=cluster.address, offset=len(row(0)))
+    assert (caught.value.offset, caught.value.to) == (len(row(0)), end)
+
+
+def test_content_which_was_lost_long_ago_is_told_at_once(cluster: InProcessCluster) -> None:
+    """Brokers would have readers wait for it, for hours."""
+    lost = slice(2, 4)
+    journal = "lost/middle"
     cluster.create(journal, fragment=replace(MANY_FILES, length=1 << 10))
     append(cluster, journal, *(row(n) * 60 for n in range(8)))
     files = wait_stored(cluster, journal, 6)

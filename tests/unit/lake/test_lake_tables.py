@@ -1,5 +1,7 @@
 """Journals as tables: each record once, whole, whichever files hold it; and the live tail."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -324,6 +326,20 @@ def test_a_gap_may_be_passed_over(tmp_path: Path) -> None:
         lake.table(JOURNAL, **options)
     with lake.table(JOURNAL, skip_gaps=True, **options) as table:
         assert ids(table) == [*range(10), *range(20, 30)]
+
+
+def test_a_beginning_is_gone_once_what_follows_is_stored_for_a_while(tmp_path: Path) -> None:
+    """Before, it may be on its way, and rows would be missing without a word."""
+    begin = len(rows(0, 10))
+    path = write_fragment(tmp_path, JOURNAL, begin, rows(10, 20))
+    options: dict[str, Any] = {"store": "file:///", "file_root": str(tmp_path)}
+    with pytest.raises(OffsetJumpError):
+        lake.table(JOURNAL, **options)
+    os.utime(path, (time.time() - 3600,) * 2)
+    with lake.table(JOURNAL, **options) as table:
+        assert ids(table) == list(range(10, 20))
+    with pytest.raises(OffsetJumpError):
+        lake.table(JOURNAL, offset=1, **options)
 
 
 def test_a_journal_without_files_is_no_empty_table(tmp_path: Path) -> None:
