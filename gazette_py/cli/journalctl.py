@@ -28,6 +28,7 @@ _COMMANDS = {
     "read": ("read", "Print the content of journals, and follow them."),
     "head": ("head", "Write heads: the offsets at which journals end."),
     "fragments": ("fragments", "The files which hold the content of journals."),
+    "verify": ("verify", "Compare stored fragments with their names, and find what is missing."),
     "suspend": ("suspend", "Have brokers let go of journals until the next append."),
     "resume": ("resume", "Have brokers take up suspended journals."),
     "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),

@@ -60,7 +60,12 @@ class Lake:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def files(
-        self, journal: str, journals: Sequence[str] = (), *, skip_foreign: bool = False
+        self,
+        journal: str,
+        journals: Sequence[str] = (),
+        *,
+        skip_foreign: bool = False,
+        skip_conflicts: bool = False,
     ) -> list[IndexEntry]:
         """Return all fragment files of a journal.
 
@@ -68,6 +73,7 @@ class Lake:
             journal: Its name.
             journals: Names of others. Those which continue this one's name are told by it.
             skip_foreign: Pass over objects which are no fragments. They are logged.
+            skip_conflicts: Return also fragments of the same offsets, but other content.
 
         Raises:
             ForeignObjectError: There is an object which is no fragment.
@@ -81,7 +87,7 @@ class Lake:
             frozenset(journals).__contains__,
             refuse_foreign=not skip_foreign,
         )
-        for fragments in conflicting(files):
+        for fragments in () if skip_conflicts else conflicting(files):
             raise ConflictingFragmentsError(
                 journal,
                 fragments[0].begin,

@@ -14,7 +14,18 @@ from gazette_py.cli.journalctl import cli
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 ORDER = (
-    *("apply", "append", "label", "list", "describe", "head", "fragments", "read", "lake"),
+    *(
+        "apply",
+        "append",
+        "label",
+        "list",
+        "describe",
+        "head",
+        "fragments",
+        "read",
+        "lake",
+        "verify",
+    ),
     *("attach-uuids", "suspend", "resume", "reset-head", "store", "diff", "delete"),
 )
 """What later commands need is made by earlier ones."""
