@@ -64,11 +64,11 @@ async def _serve_resolved(
     )
     ttl_s = convert.duration_from_pb(request.signatureTTL) / NS
     response.next_page_token = next_token
-    response.fragments.extend(_fragment(service, entry, ttl_s) for entry in entries)
+    response.fragments.extend([await _fragment(service, entry, ttl_s) for entry in entries])
     return response
 
 
-def _fragment(
+async def _fragment(
     service: Service, entry: IndexEntry, ttl_s: float
 ) -> pb.FragmentsResponse._Fragment:  # The wire's own name.
     message = pb.FragmentsResponse._Fragment(  # noqa: SLF001  # As above.
@@ -76,7 +76,7 @@ def _fragment(
     )
     if ttl_s > 0 and entry.fragment.backing_store:
         store = service.store(entry.fragment.backing_store).store
-        message.signed_url = store.sign_get(stored_path(entry), ttl_s)
+        message.signed_url = await store.sign_get(stored_path(entry), ttl_s)
     return message
 
 

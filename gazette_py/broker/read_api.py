@@ -157,7 +157,8 @@ class _LocalRead:
             response.fragment.CopyFrom(convert.fragment_to_pb(fragment))
             if fragment.backing_store and fragment.mod_time:
                 store = self._service.store(fragment.backing_store).store
-                response.fragment_url = store.sign_get(stored_path(found.entry), SIGNED_URL_TTL_S)
+                path = stored_path(found.entry)
+                response.fragment_url = await store.sign_get(path, SIGNED_URL_TTL_S)
         await self._context.write(response)
 
     async def _send_content(self, entry: IndexEntry) -> None:

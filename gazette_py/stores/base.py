@@ -98,8 +98,14 @@ class Store(ABC):
         """Delete the object. A missing one is no error."""
 
     @abstractmethod
-    def sign_get(self, path: str, ttl_s: float) -> str:
-        """Return a URL by which anyone may GET the object for `ttl_s` seconds."""
+    async def sign_get(self, path: str, ttl_s: float) -> str:
+        """Return a URL by which anyone may GET the object for `ttl_s` seconds.
+
+        Some stores have to ask a service for a key, now and again: brokers and readers wait.
+
+        Raises:
+            StoreError: Credentials do not allow to sign, or the service does not answer.
+        """
 
     @abstractmethod
     async def close(self) -> None:

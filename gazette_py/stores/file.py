@@ -135,7 +135,7 @@ class FileStore(Store):
 
         await self._threads.run(call)
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
+    async def sign_get(self, path: str, ttl_s: float) -> str:
         """Return a URL without the file root, which the reader must know."""
         return "file://" + self._key(path)
 

@@ -64,7 +64,7 @@ async def check(store: Store, fetcher: UrlFetcher) -> None:
     await _expect_content("GET", await store.get(path))
     if _TEST_NAME not in [info.name async for info in store.list(_TEST_PREFIX)]:
         raise HealthCheckError("LIST did not find the object which was put")
-    url = store.sign_get(path, _SIGN_TTL_S)
+    url = await store.sign_get(path, _SIGN_TTL_S)
     if url.startswith("http"):
         await _expect_content("GET of the signed URL", await fetcher.open(url))
 

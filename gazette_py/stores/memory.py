@@ -71,7 +71,7 @@ class MemoryStore(Store):
         """Forget the object."""
         self._objects.pop(self._key(path), None)
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
+    async def sign_get(self, path: str, ttl_s: float) -> str:
         """Return the object's own URL, which only this process could follow."""
         return f"memory://{self._parsed.host}/{self._key(path)}"
 

@@ -80,10 +80,10 @@ class InstrumentedStore(Store):
         with self._observed("remove"):
             await self._store.remove(path)
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
+    async def sign_get(self, path: str, ttl_s: float) -> str:
         """Return a signed URL."""
         with self._observed("signget"):
-            return self._store.sign_get(path, ttl_s)
+            return await self._store.sign_get(path, ttl_s)
 
     async def close(self) -> None:
         """Close the store."""

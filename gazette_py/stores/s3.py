@@ -35,12 +35,11 @@ from gazette_py.stores.s3_answers import (
     parse_list_page,
 )
 from gazette_py.stores.threads import FileChunks, Threads
+from gazette_py.stores.tries import TRIES, tried
 
 _T = TypeVar("_T")
 
 _THREADS_MAX: Final = 32  # As many as the persister uploads at once.
-_TRIES: Final = 3
-_RETRY_DELAY_S: Final = 0.2  # Doubled by each try, and drawn from its upper half.
 _SINGLE_PUT_BYTES_MAX: Final = 5 << 30  # By the service.
 _PART_BYTES: Final = 64 << 20  # 10,000 parts, the service's bound, hold a fragment many times.
 _LIST_URL_TTL_S: Final = 300
@@ -183,7 +182,7 @@ class S3Store(Store):
         """Delete the object. S3 does not tell whether there was one."""
         await self._run("remove", path, lambda: self._client().delete_object(**self._address(path)))
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
+    async def sign_get(self, path: str, ttl_s: float) -> str:
         """Return a presigned URL. No request is made, unless credentials must be renewed."""
         try:
             return str(
@@ -204,14 +203,9 @@ class S3Store(Store):
 
     async def _page(self, prefix: str, token: str) -> ListPage:
         """Return the page of a listing which begins at the token, in a bounded number of tries."""
-        delay_s = _RETRY_DELAY_S
-        for _ in range(_TRIES - 1):
-            try:
-                return await self._run("list", prefix, lambda: self._fetch_page(prefix, token))
-            except StoreUnavailableError:
-                await self._clock.sleep(self._clock.uniform(delay_s / 2, delay_s))
-                delay_s *= 2
-        return await self._run("list", prefix, lambda: self._fetch_page(prefix, token))
+        return await tried(
+            self._clock, lambda: self._run("list", prefix, lambda: self._fetch_page(prefix, token))
+        )
 
     def _fetch_page(self, prefix: str, token: str) -> ListPage:
         params = {
@@ -285,7 +279,7 @@ class S3Store(Store):
             response_checksum_validation="when_required",
             connect_timeout=connect_s,
             read_timeout=read_s,
-            retries={"mode": "standard", "total_max_attempts": _TRIES},
+            retries={"mode": "standard", "total_max_attempts": TRIES},
             max_pool_connections=_THREADS_MAX,
             s3={"addressing_style": self._addressing_style()},
         )

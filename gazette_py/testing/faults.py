@@ -232,9 +232,9 @@ class FaultyStore(Store):
         self._faults.check_store(self.url, "remove", path)
         await self._store.remove(path)
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
+    async def sign_get(self, path: str, ttl_s: float) -> str:
         """Return a signed URL."""
-        return self._store.sign_get(path, ttl_s)
+        return await self._store.sign_get(path, ttl_s)
 
     async def close(self) -> None:
         """Close the store."""

@@ -114,7 +114,7 @@ async def main(url):
     try:
         store = registry.get(url).store
         await store.put("a/file", lambda: io.BytesIO(b"content"), 7)
-        print(store.sign_get("a/file", 3600))
+        print(await store.sign_get("a/file", 3600))
     except GazetteError as exc:
         sys.exit(f"{type(exc).__name__}: {exc}")
     finally:

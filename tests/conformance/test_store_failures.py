@@ -115,7 +115,7 @@ async def test_a_forged_or_expired_url_is_denied(real_s3: S3Server) -> None:
     fetcher = UrlFetcher()
     async with opened(real_s3.url()) as store:
         await put(store, "journal/object")
-        signed = store.sign_get("journal/object", 60)
+        signed = await store.sign_get("journal/object", 60)
         assert await read(await fetcher.open(signed)) == b"content"
         for forged in (signed.replace("journal/object", "journal/other"), signed[:-1] + "!"):
             with pytest.raises(StoreDeniedError) as caught:
@@ -269,7 +269,8 @@ async def test_a_put_says_what_is_asked_for_and_no_more(args: str, sent: dict[st
 async def test_a_signed_url_is_of_the_region_and_the_endpoint(url: str, begin: str) -> None:
     """The global endpoint redirects new buckets, and refuses regions which are opted into."""
     async with opened(url) as store:
-        assert store.sign_get("journal/object", 60).startswith(begin + "journal/object?X-Amz-")
+        signed = await store.sign_get("journal/object", 60)
+        assert signed.startswith(begin + "journal/object?X-Amz-")
 
 
 async def test_a_profile_has_credentials_and_a_region(
@@ -362,10 +363,10 @@ def test_what_cannot_be_constructed_says_why(
         S3Store(StoreURL.parse(f"s3://bucket/{args}"), SYSTEM)
 
 
-def test_the_region_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_region_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
 
-    url = S3Store(StoreURL.parse("s3://bucket/"), SYSTEM).sign_get("journal/object", 60)
+    url = await S3Store(StoreURL.parse("s3://bucket/"), SYSTEM).sign_get("journal/object", 60)
 
     assert "eu-west-1" in url
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url

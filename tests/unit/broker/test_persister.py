@@ -99,7 +99,7 @@ class Scripted(Store):
     async def remove(self, path: str) -> None:
         raise AssertionError("a persister removes nothing")
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
+    async def sign_get(self, path: str, ttl_s: float) -> str:
         raise AssertionError("a persister signs nothing")
 
     async def close(self) -> None:

@@ -108,7 +108,7 @@ async def test_no_path_leaves_the_root(store: FileStore, tmp_path: Path, path: s
 
 async def test_a_signed_url_has_no_file_root(store: FileStore, tmp_path: Path) -> None:
     await put(store, "journal/object")
-    url = store.sign_get("journal/object", 60)
+    url = await store.sign_get("journal/object", 60)
     fetcher = UrlFetcher(file_root=str(tmp_path))
 
     assert url == "file:///dir/journal/object"

@@ -92,8 +92,8 @@ class FlakyStore(Store):
     async def remove(self, path: str) -> None:
         await self._store.remove(path)
 
-    def sign_get(self, path: str, ttl_s: float) -> str:
-        return self._store.sign_get(path, ttl_s)
+    async def sign_get(self, path: str, ttl_s: float) -> str:
+        return await self._store.sign_get(path, ttl_s)
 
     async def close(self) -> None:
         self.is_closed = True
@@ -286,7 +286,7 @@ async def test_every_url_is_a_file_store_if_so_configured(tmp_path: Path) -> Non
     registry = StoreRegistry(FakeClock(), file_root=str(tmp_path), file_only=True)
     store = registry.get("s3://bucket/prefix/?region=us-east-1").store
 
-    assert store.sign_get("journal/object", 60) == "file:///journal/object"
+    assert await store.sign_get("journal/object", 60) == "file:///journal/object"
     await registry.close()
 
 
