@@ -10,7 +10,8 @@ Source: gazette/core broker/stores/{stores,active_store,health_check}.go.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gazette_py.clock import Clock
@@ -205,11 +206,17 @@ class StoreRegistry:
                 from gazette_py.stores.s3 import S3Store
 
                 return S3Store(parsed, self._clock)
-            case "memory" if self._allow_memory:
-                return MemoryStore(parsed, self._clock)
+            case "gs":
+                with _extra("gcs", url):
+                    from gazette_py.stores.gcs import GCSStore
+                return GCSStore(parsed, self._clock)
+            case "azure" | "azure-ad":
+                with _extra("azure", url):
+                    from gazette_py.stores.azure import AzureStore
+                return AzureStore(parsed, self._clock)
             case other:
-                detail = f"stores of scheme {other} are not built yet; use s3 or file"
-                raise StoreDeniedError(url, "open", "store", detail)
+                assert other == "memory", other
+                return MemoryStore(parsed, self._clock)
 
     def _start_checks(self, active: ActiveStore) -> None:
         if self._group is not None:
@@ -250,3 +257,13 @@ class StoreRegistry:
     def _count_active(self) -> None:
         if self._observer is not None:
             self._observer.stores_active(len(self._active))
+
+
+@contextmanager
+def _extra(name: str, url: str) -> Iterator[None]:
+    """Import what an optional dependency is needed for, or tell which one is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        detail = f"{exc.name} is not installed: pip install 'gazette-py[{name}]'"
+        raise StoreDeniedError(url, "open", "store", detail) from exc

@@ -5,11 +5,12 @@ import io
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cloud_servers import AzureServer, Directory, GCSServer, azurite, directory_azurite, fake_gcs
 from store_servers import moto
 from versitygw_server import S3Server, versitygw
 
@@ -17,14 +18,16 @@ from gazette_py.clock import SYSTEM
 from gazette_py.errors import StoreMissingError
 from gazette_py.protocol.store_url import StoreURL
 from gazette_py.stores import health
+from gazette_py.stores.azure import AzureStore
 from gazette_py.stores.base import ObjectStream, Store
 from gazette_py.stores.fetch import UrlFetcher
 from gazette_py.stores.file import FileStore
+from gazette_py.stores.gcs import GCSStore
 from gazette_py.stores.memory import MemoryStore
 from gazette_py.stores.s3 import S3Store
 from gazette_py.stores.threads import CHUNK_BYTES
 
-BACKENDS = ["memory", "file", "moto", "versitygw"]
+BACKENDS = ["memory", "file", "moto", "versitygw", "gcs", "azure", "azure-ad"]
 
 
 @dataclass
@@ -52,6 +55,15 @@ def backend(
         case "versitygw":
             with versitygw(directory) as server:
                 yield from s3_backend("versitygw", server)
+        case "gcs":
+            with fake_gcs(directory) as server, environment(server.environment()):
+                yield Backend("gcs", lambda *args: open_gcs(server, *args))
+        case "azure":
+            with azurite(directory) as server, environment(server.environment()):
+                yield Backend("azure", lambda *args: open_azure(server, *args))
+        case "azure-ad":
+            with directory_azurite(directory) as server, environment(server.environment()):
+                yield Backend("azure-ad", lambda *args: open_azure(server, *args))
 
 
 def open_memory(prefix: str, args: str) -> Store:
@@ -68,10 +80,24 @@ def s3_backend(kind: str, server: S3Server) -> Iterator[Backend]:
         url = StoreURL.parse(f"{server.url(prefix)}&{args}")
         return S3Store(url, SYSTEM, page_objects_max=3)
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment().items():
-            patch.setenv(name, value)
+    with environment(server.environment()):
         yield Backend(kind, open_s3)
+
+
+def open_gcs(server: GCSServer, prefix: str, args: str) -> Store:
+    return GCSStore(StoreURL.parse(f"{server.url(prefix)}?{args}"), SYSTEM, page_objects_max=3)
+
+
+def open_azure(server: AzureServer | Directory, prefix: str, args: str) -> Store:
+    return AzureStore(StoreURL.parse(f"{server.url(prefix)}&{args}"), SYSTEM, page_objects_max=3)
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture
@@ -188,7 +214,7 @@ async def test_a_list_tells_size_and_time(store: Store) -> None:
 
 
 async def test_a_list_goes_on_over_pages(store: Store) -> None:
-    """The S3 stores of this suite have three objects to a page."""
+    """The stores of this suite which have pages have three objects to a page."""
     for number in range(10):
         await put(store, f"journal/{number}", b"")
 

@@ -1,15 +1,19 @@
 """How stores fail: with the kind of `StoreError` that tells what to do, and in time (ST4)."""
 
+import contextlib
+import gc
 import io
 import os
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-from store_servers import failing_server, http_answer, moto
+from cloud_servers import ACCOUNT, ACCOUNT_KEY
+from store_servers import FailingServer, failing_server, http_answer, moto
 from versitygw_server import S3Server, versitygw
 
 from gazette_py.clock import SYSTEM
@@ -20,13 +24,23 @@ from gazette_py.errors import (
     StoreUnavailableError,
 )
 from gazette_py.protocol.store_url import StoreURL
+from gazette_py.stores.azure import AzureStore
 from gazette_py.stores.base import ObjectStream, Store
 from gazette_py.stores.fetch import UrlFetcher
+from gazette_py.stores.gcs import GCSStore
 from gazette_py.stores.s3 import S3Store
+
+_Store = TypeVar("_Store", bound=Store)
+Failing = Callable[[FailingServer], AbstractAsyncContextManager[Store]]
 
 LIST_PAGE = b"""<?xml version="1.0"?>
 <ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>journal/object</Key>
 <LastModified>2024-01-02T03:04:05.000Z</LastModified><Size>7</Size></Contents></ListBucketResult>"""
+GCS_PAGE = b"""{"kind": "storage#objects", "items":
+[{"name": "journal/object", "size": "7", "updated": "2024-01-02T03:04:05Z"}]}"""
+AZURE_PAGE = b"""<?xml version="1.0"?><EnumerationResults><Blobs><Blob><Name>journal/object</Name>
+<Properties><Last-Modified>Tue, 02 Jan 2024 03:04:05 GMT</Last-Modified>
+<Content-Length>7</Content-Length></Properties></Blob></Blobs><NextMarker/></EnumerationResults>"""
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +58,37 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[S3Store]:
-    store = S3Store(StoreURL.parse(url), SYSTEM, connect_timeout_s=0.5, read_timeout_s=0.5)
-    yield store
-    await store.close()
+    async with _closing(url, S3Store) as store:
+        yield store
+
+
+@asynccontextmanager
+async def _closing(url: str, kind: Callable[..., _Store]) -> AsyncIterator[_Store]:
+    store = kind(StoreURL.parse(url), SYSTEM, connect_timeout_s=0.5, read_timeout_s=0.5)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture(params=["s3", "gcs", "azure"])
+def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Failing:
+    """Opens a store of each kind at a server which fails."""
+
+    def open_it(server: FailingServer) -> AbstractAsyncContextManager[Store]:
+        match request.param:
+            case "s3":
+                return opened(server.url())
+            case "gcs":
+                monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.endpoint)
+                return _closing("gs://fragments/", GCSStore)
+            case _:
+                for name, value in {"NAME": ACCOUNT, "KEY": ACCOUNT_KEY}.items():
+                    monkeypatch.setenv(f"AZURE_ACCOUNT_{name}", value)
+                endpoint = f"{server.endpoint}/{ACCOUNT}"
+                return _closing(f"azure://fragments/?endpoint={endpoint}", AzureStore)
+
+    return open_it
 
 
 async def put(store: Store, path: str, content: bytes = b"content") -> None:
@@ -60,6 +102,19 @@ async def read(stream: ObjectStream) -> bytes:
 
 async def read_list(store: Store) -> list[str]:
     return [info.name async for info in store.list("journal/")]
+
+
+async def read_list_quietly(store: Store) -> None:
+    with contextlib.suppress(StoreError):
+        await read_list(store)
+
+
+def open_sockets() -> int:
+    count = 0
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += os.readlink(fd).startswith("socket:")
+    return count
 
 
 OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
@@ -125,33 +180,35 @@ async def test_a_forged_or_expired_url_is_denied(real_s3: S3Server) -> None:
 
 
 @every_operation
-async def test_a_server_which_is_down_is_unavailable(operation: str) -> None:
+async def test_a_server_which_is_down_is_unavailable(failing: Failing, operation: str) -> None:
     with failing_server(lambda _: b"") as gone:
-        url = gone.url()
-    async with opened(url) as store:
+        pass
+    async with failing(gone) as store:
         assert type(await fail(store, operation)) is StoreUnavailableError
 
 
 @every_operation
-async def test_a_server_which_never_answers_is_unavailable(operation: str) -> None:
+async def test_a_server_which_never_answers_is_unavailable(
+    failing: Failing, operation: str
+) -> None:
     with failing_server(lambda _: None) as server:
-        async with opened(server.url()) as store:
+        async with failing(server) as store:
             assert type(await fail(store, operation)) is StoreUnavailableError
         assert len(server.requests) == 3
 
 
 @every_operation
-async def test_a_server_which_hangs_up_is_unavailable(operation: str) -> None:
+async def test_a_server_which_hangs_up_is_unavailable(failing: Failing, operation: str) -> None:
     with failing_server(lambda _: b"") as server:
-        async with opened(server.url()) as store:
+        async with failing(server) as store:
             assert type(await fail(store, operation)) is StoreUnavailableError
         assert len(server.requests) == 3
 
 
 @every_operation
-async def test_an_overloaded_server_is_tried_three_times(operation: str) -> None:
+async def test_an_overloaded_server_is_tried_three_times(failing: Failing, operation: str) -> None:
     with failing_server(lambda _: http_answer("503 Slow Down")) as server:
-        async with opened(server.url()) as store:
+        async with failing(server) as store:
             assert type(await fail(store, operation)) is StoreUnavailableError
         assert len(server.requests) == 3
 
@@ -172,9 +229,9 @@ async def test_another_region_is_denied_rather_than_tried_again() -> None:
         assert len(server.requests) == 1
 
 
-async def test_a_body_which_is_cut_is_unavailable_and_never_short() -> None:
+async def test_a_body_which_is_cut_is_unavailable_and_never_short(failing: Failing) -> None:
     with failing_server(lambda _: http_answer("200 OK", b"cont", length=7)) as server:
-        async with opened(server.url()) as store:
+        async with failing(server) as store:
             stream = await store.get("journal/object")
             with pytest.raises(StoreUnavailableError):
                 await read(stream)
@@ -186,11 +243,38 @@ async def test_a_body_which_is_cut_is_unavailable_and_never_short() -> None:
         await fetcher.close()
 
 
-async def test_a_listing_which_is_cut_is_unavailable_and_never_short() -> None:
-    cut = LIST_PAGE[: LIST_PAGE.index(b"</ListBucketResult>")]
-    with failing_server(lambda _: http_answer("200 OK", cut, length=len(LIST_PAGE))) as server:
-        async with opened(server.url()) as store:
-            assert type(await fail(store, "list")) is StoreUnavailableError
+@pytest.mark.parametrize("page", [LIST_PAGE, GCS_PAGE, AZURE_PAGE], ids=["s3", "gcs", "azure"])
+async def test_a_listing_which_is_cut_is_unavailable_and_never_short(
+    failing: Failing, page: bytes
+) -> None:
+    """Also where a page of another service, cut, might be taken for an empty one."""
+    for end in (len(page) // 2, len(page) - 1):
+        with failing_server(
+            lambda _, end=end: http_answer("200 OK", page[:end], length=len(page))
+        ) as server:
+            async with failing(server) as store:
+                assert type(await fail(store, "list")) is StoreUnavailableError
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+@every_operation
+async def test_a_refusal_is_denied_at_once_and_leaves_no_connection(
+    failing: Failing, operation: str, status: str
+) -> None:
+    def answer(_: int) -> bytes:
+        return http_answer(status, b"{}").replace(b"Connection: close\r\n", b"")
+
+    with failing_server(answer) as server:
+        async with failing(server) as store:
+            await read_list_quietly(store)  # What is open once anyway.
+            gc.disable()
+            try:
+                before = open_sockets()
+                for _ in range(5):
+                    assert type(await fail(store, operation)) is StoreDeniedError
+                assert open_sockets() <= before + 1
+            finally:
+                gc.enable()
 
 
 @pytest.mark.parametrize(

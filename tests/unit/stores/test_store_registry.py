@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -264,20 +265,47 @@ async def test_a_store_which_cannot_be_constructed_says_so_at_once_and_is_not_ke
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("gs://bucket/prefix/", "gs are not built yet"),
-        ("azure://container/prefix/", "azure are not built yet"),
+        ("gs://bucket/prefix/?colour=red", "unknown argument colour"),
+        ("azure://container/prefix/?colour=red", "unknown argument colour"),
+        ("azure://container/prefix/", "AZURE_ACCOUNT_NAME must be set for azure:// URLs"),
+        ("azure-ad://t/account/c/", "AZURE_CLIENT_ID must be set for azure-ad:// URLs"),
         ("memory://name/prefix/", "memory"),
         ("s3://bucket/no-slash", ""),
         ("file:///dir/", "--broker.file-root"),
         ("nonsense", ""),
     ],
 )
-async def test_other_urls_are_refused_with_a_reason(url: str, reason: str) -> None:
+async def test_other_urls_are_refused_with_a_reason(
+    url: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("AZURE_ACCOUNT_NAME", "AZURE_CLIENT_ID"):
+        monkeypatch.delenv(variable, raising=False)
     registry = StoreRegistry(FakeClock())
     active = registry.get(url)
 
     assert isinstance(active.construction_error, StoreError)
     assert reason in str(active.health)
+    await registry.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "library", "extra"),
+    [
+        ("gs://bucket/", "google.cloud", "gcs"),
+        ("azure://container/", "azure.storage.blob", "azure"),
+        ("azure-ad://t/account/container/", "azure.storage.blob", "azure"),
+    ],
+)
+async def test_a_library_which_is_not_installed_is_named_with_the_way_to_it(
+    url: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in list(sys.modules):
+        if module.startswith(("gazette_py.stores.gcs", "gazette_py.stores.azure")):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, library, None)
+    registry = StoreRegistry(FakeClock())
+
+    assert f"pip install 'gazette-py[{extra}]'" in str(registry.get(url).health)
     await registry.close()
 
 
