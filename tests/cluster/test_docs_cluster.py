@@ -33,6 +33,7 @@ CLUSTER = DOCS / "how-to" / "run-a-local-cluster.md"
 ALONE = [
     DOCS / "tutorials" / "first-journal.md",
     CLUSTER,
+    DOCS / "how-to" / "run-against-google-cloud-or-azure.md",
     DOCS / "how-to" / "run-against-s3.md",
     DOCS / "how-to" / "test-your-code.md",
 ]
@@ -47,6 +48,8 @@ SHARED = [
     DOCS / "how-to" / "when-a-journal-refuses-appends.md",
 ]
 PROGRAMS = {
+    "azurite-blob": "GAZETTE_TEST_AZURITE",
+    "fake-gcs-server": "GAZETTE_TEST_FAKE_GCS",
     "gazctl": "GAZETTE_TEST_GAZCTL",
     "gazette": "GAZETTE_TEST_GO_BROKER",
     "versitygw": "GAZETTE_TEST_VERSITYGW",
@@ -178,8 +181,9 @@ def reader(directory: Path) -> Iterator[Reader]:
 
 def need_programs(page: Path) -> None:
     """Skip if a program which the page needs is not here."""
+    programs = "|".join(PROGRAMS)
     for command in commands(page):
-        for program in re.findall(r"(?:^|&& |; )(gazctl|gazette|versitygw) ", command.text):
+        for program in re.findall(rf"(?:^|&& |; )({programs}) ", command.text):
             if not (os.environ.get(PROGRAMS[program]) or shutil.which(program)):
                 pytest.skip(f"{program} is neither on PATH nor named by {PROGRAMS[program]}")
 
