@@ -49,19 +49,30 @@ _STREAMS_MAX: Final = 3
 """Streams of one file, if they break. To open one is tried several times by `OpenURL` itself."""
 
 OpenURL = Callable[[str], Awaitable[ObjectStream]]
-"""Opens the file of a fragment by its signed URL."""
+"""Opens the file of a fragment by its URL, which is whatever the plan was given."""
+
+Observe = Callable[[Fragment, int, bytes], None]
+"""Takes pieces of fragments, with their offsets: all from a file's first byte on, in its order,
+also what is not wanted, before they may be handed out."""
 
 
 class History:
     """The fetches of one reader."""
 
     def __init__(
-        self, plan: ReadPlan, *, open_url: OpenURL, executor: Executor, counts: Counts
+        self,
+        plan: ReadPlan,
+        *,
+        open_url: OpenURL,
+        executor: Executor,
+        counts: Counts,
+        observe: Observe | None = None,
     ) -> None:
         self._plan = plan
         self._counts = counts
         self._open_url = open_url
         self._executor = executor
+        self._observe = observe
         self._tasks: dict[Fetch, asyncio.Task[None]] = {}  # Those which run.
         self._pieces: dict[Fetch, deque[memoryview]] = {}
         self.continuation: Continuation | None = None  # Of what failed last and was raised.
@@ -174,6 +185,8 @@ class History:
                 async with aclosing(reader.read(stream)) as pieces:
                     async for piece in pieces:
                         begin, position = position, position + len(piece)
+                        if self._observe is not None:
+                            self._observe(fragment, begin, piece)
                         wanted = memoryview(piece)[
                             max(0, fetch.received - begin) : max(0, fetch.end - begin)
                         ]

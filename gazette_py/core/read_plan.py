@@ -10,6 +10,9 @@ holes, or name files which are gone, and nothing is lost by it.
     STORE --a file cannot be fetched, and all before it was handed out--> PROXY
     PROXY --`until` is reached, or the call has ended--> BROKER
 
+A reader without brokers begins at STORE with files which it has listed itself, and ends where the
+plan leaves STORE.
+
 Invariants:
     RP1  `offset` is that of the next byte to hand out: it moves by what is handed out, or as the
          broker says. The latter is a jump, of which the caller is told.
@@ -107,9 +110,9 @@ class ReadPlan:
         "_cover",
         "_end_offset",
         "_fetches",
-        "_fetches_max",
         "_found",
         "_journal",
+        "fetches_max",
         "offset",
         "source",
         "until",
@@ -124,7 +127,7 @@ class ReadPlan:
         self._journal = journal
         self._end_offset = end_offset
         self._budget_bytes = budget_bytes
-        self._fetches_max = fetches_max
+        self.fetches_max = fetches_max  # May be changed at any time.
         self._found: StoredFragment | None = None
         self._cover: CoverSet[StoredFragment] = CoverSet()
         self._fetches: deque[Fetch] = deque()
@@ -215,6 +218,12 @@ class ReadPlan:
         )
         self.source = Source.STORE
 
+    def begin_at_store(self, stored: Iterable[StoredFragment]) -> None:
+        """Take the files of a reader who asks no broker, one of which holds the offset."""
+        self._cover = CoverSet(stored)
+        self.source = Source.STORE
+        self._settle()
+
     def expired(self) -> None:
         """Forget the listing, whose URLs do not work for much longer. Open fetches go on."""
         self._cover = CoverSet()
@@ -270,7 +279,7 @@ class ReadPlan:
 
     def _may_fetch_ahead(self) -> bool:
         is_within = self.buffered_bytes < self._budget_bytes * 3 // 4
-        return is_within and self.open_fetches < self._fetches_max
+        return is_within and self.open_fetches < self.fetches_max
 
     def _settle(self) -> None:
         """Go to the source of `offset`, once another one is done."""

@@ -6,25 +6,30 @@ Invariants:
     LF2  A gap is an error, unless the caller wants to go on.
     LF3  Where files which are read one after the other overlap, both were read, and hold the same
          bytes there, or nothing from the second one on was yielded.
+    LF4  Files are fetched ahead as a client's reader does: some at a time, and of all which waits
+         at most a budget of bytes, and a piece of each.
 """
 
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
-from gazette_py.client.direct import read_fragment
+from gazette_py.client.counts import Counts
+from gazette_py.client.history import BUDGET_BYTES, FETCHES_MAX, History
 from gazette_py.clock import SYSTEM
 from gazette_py.core.fragment_index import IndexEntry, conflicting
+from gazette_py.core.read_plan import ReadPlan, StoredFragment
 from gazette_py.errors import ConflictingFragmentsError, OffsetJumpError
 from gazette_py.lake.cover import Gap, Slice, cover
 from gazette_py.lake.sql import READABLE
-from gazette_py.protocol.fragment import content_path
+from gazette_py.protocol.fragment import Fragment, content_path
 from gazette_py.protocol.store_url import StoreURL
 from gazette_py.protocol.watermark import Watermark
 from gazette_py.stores.fragments import list_fragments, stored_path
@@ -32,6 +37,8 @@ from gazette_py.stores.registry import StoreRegistry
 from gazette_py.stores.watermarks import read_watermark, watermark_times
 
 _DECODING_THREADS_MAX = 4
+_BATCH_BYTES = 4 << 20
+"""Handed out before other fetches are begun."""
 
 
 class Lake:
@@ -115,22 +122,15 @@ class Lake:
     async def read_parts(
         self, journal: str, parts: Iterable[Slice | Gap], *, skip_gaps: bool = False
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the content of neighbouring parts of a cover. Errors are those of `read`."""
-        last: _Overlap | None = None
-        waiting = list(parts)
-        for part, following in zip(waiting, [*waiting[1:], None], strict=True):
-            if isinstance(part, Gap):
+        """Yield the content of parts of a cover, in their order. Errors are those of `read`."""
+        for run in _runs(parts):
+            if isinstance(run, Gap):
                 if not skip_gaps:
-                    raise OffsetJumpError(journal, part.begin, part.end)
-                last = None
+                    raise OffsetJumpError(journal, run.begin, run.end)
                 continue
-            overlap = None
-            if isinstance(following, Slice) and following.skip:
-                overlap = _Overlap(part, following)
-            async with aclosing(self._read_slice(part, last, overlap)) as pieces:
+            async with aclosing(self._read_run(journal, run)) as pieces:
                 async for piece in pieces:
                     yield piece
-            last = overlap
 
     async def read_slice(self, part: Slice) -> AsyncGenerator[bytes, None]:
         """Yield the content of a slice.
@@ -139,26 +139,39 @@ class Lake:
             CorruptFragmentError: The file is not what its name says.
             StoreError: The store does not give it.
         """
-        async with aclosing(self._read_slice(part, None, None)) as pieces:
+        async with aclosing(self._read_run(part.file.fragment.journal, [part])) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _read_slice(
-        self, part: Slice, before: "_Overlap | None", after: "_Overlap | None"
-    ) -> AsyncGenerator[bytes, None]:
-        store = self._registry.get(self.url).store
-        stream = await store.get(stored_path(part.file))
-        offset = part.file.begin
-        async with aclosing(read_fragment(part.file.fragment, stream, self._executor)) as pieces:
-            async for piece in pieces:
-                if before is not None:
-                    before.add_second(offset, piece)
-                if after is not None:
-                    after.add_first(offset, piece)
-                wanted = piece[max(0, part.begin - offset) :]
-                offset += len(piece)
-                if wanted:
-                    yield wanted
+    async def _read_run(self, journal: str, run: Sequence[Slice]) -> AsyncGenerator[bytes, None]:
+        """Yield the content of slices, each of which begins where the one before it ends."""
+        # Who wants no more than the first rows has one file fetched.
+        plan = ReadPlan(
+            journal, run[0].begin, run[-1].end, budget_bytes=BUDGET_BYTES, fetches_max=1
+        )
+        plan.begin_at_store(
+            StoredFragment(part.file.fragment, stored_path(part.file)) for part in run
+        )
+        overlaps = _Overlaps(run)
+        history = History(
+            plan,
+            open_url=self._registry.get(self.url).store.get,
+            executor=self._executor,
+            counts=Counts(),  # Which nobody is shown: they are those of clients.
+            observe=overlaps.take,
+        )
+        try:
+            while True:
+                pieces, fragment = await history.batch(_BATCH_BYTES)
+                if fragment is None:
+                    assert plan.is_done, "a run has no gap"
+                    return
+                overlaps.check(fragment)
+                for piece in pieces:
+                    yield bytes(piece)
+                plan.fetches_max = min(plan.fetches_max + 1, FETCHES_MAX)
+        finally:
+            await history.aclose()
 
     async def watermark(self, journal: str, at: datetime | None = None) -> Watermark | None:
         """Return what says up to where the journal is whole in the store.
@@ -219,8 +232,55 @@ class Lake:
                 yield chunk
 
 
+def _runs(parts: Iterable[Slice | Gap]) -> Iterator[Gap | list[Slice]]:
+    """Yield gaps, and between them slices, each of which begins where the one before it ends."""
+    run: list[Slice] = []
+    for part in parts:
+        if run and (isinstance(part, Gap) or part.begin != run[-1].end):
+            yield run
+            run = []
+        if isinstance(part, Gap):
+            yield part
+        else:
+            run.append(part)
+    if run:
+        yield run
+
+
+class _Overlaps:
+    """Where files of a run overlap: each is compared with the one before it (LF3).
+
+    Files are fetched side by side, so either may come first; what counts is that both have come
+    once the second is handed out.
+    """
+
+    def __init__(self, run: Sequence[Slice]) -> None:
+        self._as_first: dict[int, _Overlap] = {}  # By the begin of the file.
+        self._as_second: dict[int, _Overlap] = {}
+        for first, second in pairwise(run):
+            if second.skip:
+                overlap = _Overlap(first, second)
+                self._as_first[first.file.begin] = self._as_second[second.file.begin] = overlap
+
+    def take(self, fragment: Fragment, offset: int, piece: bytes) -> None:
+        """Take the next piece of a file, from its first byte on."""
+        if (overlap := self._as_first.get(fragment.begin)) is not None:
+            overlap.add_first(offset, piece)
+        if (overlap := self._as_second.get(fragment.begin)) is not None:
+            overlap.add_second(offset, piece)
+
+    def check(self, fragment: Fragment) -> None:
+        """Allow for content of a file to be handed out, as that of the file before it was.
+
+        Raises:
+            ConflictingFragmentsError: They differ.
+        """
+        if (overlap := self._as_second.pop(fragment.begin, None)) is not None:
+            overlap.check()
+
+
 class _Overlap:
-    """Compares what two files hold at the same offsets, by sums (LF3)."""
+    """Compares what two files hold at the same offsets, by sums."""
 
     def __init__(self, first: Slice, second: Slice) -> None:
         self._files = (first.file.fragment, second.file.fragment)
@@ -232,15 +292,16 @@ class _Overlap:
         self._sums[0].update(piece[max(0, self._begin - offset) :])
 
     def add_second(self, offset: int, piece: bytes) -> None:
-        """Take content of the second.
+        """Take content of the second file, of which no byte is left out."""
+        self._sums[1].update(piece[: max(0, self._end - offset)])
+
+    def check(self) -> None:
+        """Compare, once both were taken.
 
         Raises:
-            ConflictingFragmentsError: It is not that of the first.
+            ConflictingFragmentsError: They differ.
         """
-        if offset >= self._end:
-            return
-        self._sums[1].update(piece[: self._end - offset])
-        if offset + len(piece) >= self._end and self._sums[0].digest() != self._sums[1].digest():
+        if self._sums[0].digest() != self._sums[1].digest():
             raise ConflictingFragmentsError(
                 self._files[0].journal,
                 self._begin,

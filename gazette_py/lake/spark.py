@@ -27,7 +27,7 @@ The schema is `value STRING, _journal STRING, _offset BIGINT`; `value` may be as
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,9 +166,10 @@ class GazetteReader(DataSourceReader):
             while (batch := loop.run_until_complete(_next(batches))) is not None:
                 yield batch
         finally:
+            loop.run_until_complete(batches.aclose())  # It has fetches under way.
             loop.close()
 
-    async def _batches(self, partition: SlicePartition) -> AsyncIterator[pa.RecordBatch]:
+    async def _batches(self, partition: SlicePartition) -> AsyncGenerator[pa.RecordBatch, None]:
         offset, held = partition.begin, bytearray()
         part = Slice(partition.file, partition.begin - partition.file.begin)
         left = partition.end - partition.begin

@@ -1,6 +1,6 @@
 """One read of a journal's whole history, in a process of its own, whose cost it prints as JSON.
 
-    python backfill_child.py reader|boto3|duckdb '{"journal": ..., "endpoint": ..., ...}'
+    python backfill_child.py reader|lake|boto3|duckdb '{"journal": ..., "endpoint": ..., ...}'
 
 All do the same job: count bytes and lines of content.
 """
@@ -28,6 +28,21 @@ def count_by_reader(job: dict[str, Any]) -> tuple[int, int]:
                 length += batch.length
                 lines += sum(bytes(piece).count(b"\n") for piece in batch.pieces)
             assert reader.health().last_error is None, reader.health()
+        return length, lines
+
+    return asyncio.run(read())
+
+
+def count_by_lake(job: dict[str, Any]) -> tuple[int, int]:
+    """Read the store without brokers, every byte verified."""
+    from gazette_py.lake import Lake
+
+    async def read() -> tuple[int, int]:
+        length = lines = 0
+        async with Lake(job["store"]) as lake:
+            async for piece in lake.read(job["journal"]):
+                length += len(piece)
+                lines += piece.count(b"\n")
         return length, lines
 
     return asyncio.run(read())
@@ -72,8 +87,18 @@ def count_by_duckdb(job: dict[str, Any]) -> tuple[int, int]:
     return int(found[0][1]), int(found[0][0])
 
 
-IMPORTS = {"reader": ["gazette_py.client"], "boto3": ["boto3", "zstandard"], "duckdb": ["duckdb"]}
-READERS = {"reader": count_by_reader, "boto3": count_by_boto3, "duckdb": count_by_duckdb}
+IMPORTS = {
+    "reader": ["gazette_py.client"],
+    "lake": ["gazette_py.lake"],
+    "boto3": ["boto3", "zstandard"],
+    "duckdb": ["duckdb"],
+}
+READERS = {
+    "reader": count_by_reader,
+    "lake": count_by_lake,
+    "boto3": count_by_boto3,
+    "duckdb": count_by_duckdb,
+}
 
 
 def main() -> None:

@@ -166,6 +166,30 @@ async def test_a_stream_which_differs_from_the_one_before_is_no_continuation(
     assert plan.source is Source.BROKER
 
 
+async def test_whoever_observes_is_given_each_file_from_its_first_byte_on_once(
+    store: HeldStore, executor: ThreadPoolExecutor
+) -> None:
+    """Also what another file has, and where a stream broke."""
+    broken = Chunks([CONTENT[MIB : 2 * MIB], CONTENT[2 * MIB : 3 * MIB]], breaks=True)
+    whole = Chunks([CONTENT[MIB : 3 * MIB], CONTENT[3 * MIB : 5 * MIB]])
+    first, second = store.hold(0, 3 * MIB), store.hold(MIB, 5 * MIB, broken, whole)
+    plan = ReadPlan("a/journal", 10, 5 * MIB, budget_bytes=64 * MIB, fetches_max=FETCHES_MAX)
+    plan.begin_at_store([first, second])
+    observed = {first.fragment: bytearray(), second.fragment: bytearray()}
+
+    def observe(fragment: Fragment, offset: int, piece: bytes) -> None:
+        assert offset == fragment.begin + len(observed[fragment])
+        observed[fragment] += piece
+
+    history = History(plan, open_url=store.open, executor=executor, observe=observe)
+    assert await rest_of(history) == CONTENT[10 : 5 * MIB]
+    assert observed == {
+        first.fragment: CONTENT[: 3 * MIB],
+        second.fragment: CONTENT[MIB : 5 * MIB],
+    }
+    await history.aclose()
+
+
 async def test_a_stream_which_breaks_too_often_is_left_to_the_broker(
     store: HeldStore, executor: ThreadPoolExecutor
 ) -> None:

@@ -55,6 +55,17 @@ class TestSwitches:
         assert read.source is Source.STORE
         assert extents(begin_all(read)) == [(5, 10)]
 
+    def test_who_has_no_broker_begins_with_files(self) -> None:
+        read = plan(5, end_offset=20)
+        read.begin_at_store([stored(10, 20), stored(0, 10)])
+        assert read.source is Source.STORE
+        assert extents(begin_all(read)) == [(5, 10), (10, 20)]
+
+    def test_files_which_do_not_hold_the_offset_are_left_at_once(self) -> None:
+        read = plan(30)
+        read.begin_at_store([stored(0, 10)])
+        assert read.source is Source.BROKER
+
     def test_the_broker_is_asked_where_the_files_end(self) -> None:
         read = listed((0, 10), (10, 20))
         for fetch in begin_all(read):

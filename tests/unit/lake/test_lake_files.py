@@ -1,8 +1,10 @@
 """Fragment files of a store: read whole and once, and whatever is wrong with them is said."""
 
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from broker_harness import until
 from fragment_files import write_fragment
 
 from gazette_py.errors import (
@@ -15,6 +17,8 @@ from gazette_py.errors import (
 )
 from gazette_py.lake import Gap, Lake, Slice, cover, cover_with_whole_files
 from gazette_py.protocol.enums import CompressionCodec
+from gazette_py.stores.base import ObjectStream
+from gazette_py.stores.file import FileStore
 
 JOURNAL = "acme/orders"
 CONTENT = b"".join(b"line %d\n" % number for number in range(100))
@@ -43,6 +47,31 @@ async def test_overlapping_files_are_read_once(tmp_path: Path, codec: Compressio
     write_fragment(tmp_path, JOURNAL, 250, CONTENT[250:], codec=codec, postfix="day=3")
     assert await read(tmp_path) == CONTENT
     assert await read(tmp_path, offset=400) == CONTENT[400:]
+
+
+async def test_files_are_fetched_ahead_of_who_wants_more_than_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    get = FileStore.get
+
+    async def watched(store: FileStore, path: str) -> ObjectStream:
+        opened.append(path)
+        return await get(store, path)
+
+    monkeypatch.setattr(FileStore, "get", watched)
+    for begin in range(0, 800, 100):
+        write_fragment(tmp_path, JOURNAL, begin, CONTENT[begin : begin + 100])
+    async with (
+        Lake("file:///", file_root=str(tmp_path)) as lake,
+        aclosing(lake.read(JOURNAL)) as pieces,
+    ):
+        content = await anext(pieces)
+        assert len(opened) == 1
+        for _ in range(4):
+            content += await anext(pieces)
+        assert content == CONTENT[:500]  # In order.
+        await until(lambda: len(opened) == 8, "all opened")  # Whoever reads rests.
 
 
 @pytest.mark.parametrize("codec", CODECS)
