@@ -181,7 +181,9 @@ async def test_whoever_observes_is_given_each_file_from_its_first_byte_on_once(
         assert offset == fragment.begin + len(observed[fragment])
         observed[fragment] += piece
 
-    history = History(plan, open_url=store.open, executor=executor, observe=observe)
+    history = History(
+        plan, open_url=store.open, executor=executor, counts=Counts(), observe=observe
+    )
     assert await rest_of(history) == CONTENT[10 : 5 * MIB]
     assert observed == {
         first.fragment: CONTENT[: 3 * MIB],
