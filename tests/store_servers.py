@@ -1,6 +1,11 @@
-"""Servers of S3 in this process: moto's, and ones which fail in a way that a test asks for."""
+"""Servers of S3 in this process: moto's, and ones which fail in a way that a test asks for.
+
+And a large file to send to them.
+"""
 
 import contextlib
+import io
+import os
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -92,3 +97,29 @@ def http_answer(status: str, body: bytes = b"", *, length: int | None = None) ->
     announced = len(body) if length is None else length
     head = f"HTTP/1.1 {status}\r\nContent-Length: {announced}\r\nConnection: close\r\n\r\n"
     return head.encode() + body
+
+
+class Zeros(io.RawIOBase):
+    """A large file of zeros, which takes no memory."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self._length = length
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = min(len(buffer), self._length - self._position)
+        buffer[:count] = bytes(count)
+        self._position += count
+        return count

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 from cloud_servers import ACCOUNT, ACCOUNT_KEY
-from store_servers import FailingServer, failing_server, http_answer, moto
+from store_servers import FailingServer, Zeros, failing_server, http_answer, moto
 from versitygw_server import S3Server, versitygw
 
 from gazette_py.clock import SYSTEM
@@ -371,32 +371,6 @@ async def test_a_profile_has_credentials_and_a_region(
     async with opened(f"s3://fragments/?profile=mine&endpoint={real_s3.endpoint}") as store:
         await put(store, "journal/object")
         assert await read(await store.get("journal/object")) == b"content"
-
-
-class Zeros(io.RawIOBase):
-    """A large file of zeros, which takes no memory."""
-
-    def __init__(self, length: int) -> None:
-        super().__init__()
-        self._length = length
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = min(len(buffer), self._length - self._position)
-        buffer[:count] = bytes(count)
-        self._position += count
-        return count
 
 
 async def test_a_large_object_is_never_in_memory() -> None:
