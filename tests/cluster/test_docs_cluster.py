@@ -42,6 +42,7 @@ SHARED = [
     DOCS / "how-to" / "read-from-python.md",
     DOCS / "how-to" / "follow-journals-from-python.md",
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
+    DOCS / "how-to" / "read-fragments-with-data-frames.md",
     DOCS / "how-to" / "know-when-a-day-is-whole.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",
     DOCS / "how-to" / "run-a-mixed-cluster.md",
