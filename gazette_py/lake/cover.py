@@ -2,11 +2,15 @@
 
 Fragments of a journal may overlap: after a change of its replicas, several uploaded what they had.
 For any offset all of them hold the same byte, and ends are ends of appends. Pure.
+
+Which files are worth a look at all is told by a cover set, as in brokers and readers. Only whoever
+cannot cut files needs more than that: of files within others, too, some may fit where those do not.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gazette_py.core.cover_set import CoverSet
 from gazette_py.core.fragment_index import FIRST_JUMP_AGE_S, IndexEntry
 
 
@@ -57,24 +61,21 @@ def beginning(files: Iterable[IndexEntry], offset: int, now: float) -> int:
 def cover(files: Iterable[IndexEntry], begin: int = 0) -> list[Slice | Gap]:
     """Return slices and gaps from `begin` on, in order, each offset in one of them.
 
-    Of files which hold an offset the one which ends last is taken, so the fewest are.
+    Of files which hold an offset the one which ends last is taken, so the fewest are. Of files of
+    the same extent the last one is.
     """
-    waiting = sorted((file for file in files if file.end > begin), key=lambda f: (f.begin, -f.end))
+    known = CoverSet(files)
     covered: list[Slice | Gap] = []
-    best: IndexEntry | None = None
     offset = begin
-    for file in waiting:
-        if file.begin > offset:
-            if best is not None:
-                covered.append(Slice(best, offset - best.begin))
-                offset, best = best.end, None
-            if file.begin > offset:
-                covered.append(Gap(offset, file.begin))
-                offset = file.begin
-        if file.end > (best.end if best is not None else offset):
-            best = file
-    if best is not None:
-        covered.append(Slice(best, offset - best.begin))
+    while offset < known.end:
+        index, is_found = known.longest_overlap(offset)
+        file = known[index]
+        if is_found:
+            covered.append(Slice(file, offset - file.begin))
+            offset = file.end
+        else:
+            covered.append(Gap(offset, file.begin))
+            offset = file.begin
     return covered
 
 
