@@ -11,6 +11,8 @@ import socket
 from gazette_py.errors import ConfigError
 
 _LOWEST, _HIGHEST = 10_000, 32_000
+_PLACES = 64
+_PLACE = (_HIGHEST - _LOWEST) // _PLACES
 
 _given: set[int] = set()  # Nobody may listen yet at what we gave before.
 
@@ -21,7 +23,8 @@ def free_ports(count: int) -> list[int]:
     Raises:
         ConfigError: There are not so many.
     """
-    first = secrets.randbelow(_HIGHEST - _LOWEST)
+    # Processes which begin together look in different places.
+    first = os.getpid() % _PLACES * _PLACE + secrets.randbelow(_PLACE)
     found: list[int] = []
     for step in range(_HIGHEST - _LOWEST):
         port = _LOWEST + (first + step) % (_HIGHEST - _LOWEST)

@@ -174,8 +174,8 @@ def _read(process: "subprocess.Popen[bytes]", deadline: float) -> bytes:
 
 
 def _free_range(count: int) -> int:
-    """Return the first of so many neighbouring ports, all free now."""
-    for first in range(20_000, 30_000, count):
+    """Return the first of so many neighbouring ports, all free now: none which others look for."""
+    for first in range(32_000, 32_760, count):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + count):
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
