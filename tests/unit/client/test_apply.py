@@ -26,6 +26,6 @@ async def test_the_next_address_is_taken_if_the_first_is_gone() -> None:
 
 async def test_it_says_why_there_is_no_connection() -> None:
     (port,) = free_ports(1)
-    async with connect(f"http://127.0.0.1:{port}", timeout_s=0.3) as client:
+    async with connect(f"http://127.0.0.1:{port}", timeout_s=3) as client:
         with pytest.raises(RpcUnavailableError, match="Connection refused"):
             await client.apply([CHANGE])

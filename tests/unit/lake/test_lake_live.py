@@ -251,7 +251,7 @@ def test_content_which_may_still_come_is_waited_for(cluster: InProcessCluster) -
     lose(cluster, journal, files[2:3], age_s=0)
 
     with pytest.raises(OffsetJumpError):
-        lake.table(journal, address=cluster.address, timeout_s=0.5)
+        lake.table(journal, address=cluster.address, timeout_s=2)
 
     returning = threading.Timer(0.5, files[2].write_bytes, (content,))
     returning.start()
@@ -267,4 +267,4 @@ def test_a_journal_all_of_whose_content_is_gone_is_told(cluster: InProcessCluste
     files = wait_stored(cluster, journal, 2)
     lose(cluster, journal, files, age_s=3600)
     with pytest.raises(OffsetJumpError):
-        lake.table(journal, address=cluster.address, timeout_s=0.5)
+        lake.table(journal, address=cluster.address, timeout_s=2)
