@@ -38,6 +38,8 @@ class Doorkeeper(JournalServicer):
         yield pb.ReadResponse()
 
     async def Append(self, request_iterator: Any, context: Any) -> pb.AppendResponse:  # type: ignore[override]  # noqa: N802
+        async for _ in request_iterator:
+            pass  # Or the end of the call may meet a message on its way: gRPC then hides the cause.
         await self._refuse("Append", context)
         return pb.AppendResponse()
 
