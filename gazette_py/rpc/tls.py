@@ -78,6 +78,11 @@ def _unusable(option: str, path: str, exc: OSError) -> ConfigError:
     return ConfigError(option, f"cannot read {path}: {exc.strerror}")
 
 
+_OTHER_HOST: Final = (
+    "its certificate is not for this host: dial it by a name which the certificate has, or have"
+    " this one put into its subject alternative names"
+)
+
 _FINAL: Final = (
     (
         "CERTIFICATE_VERIFY_FAILED: certificate has expired",
@@ -88,11 +93,8 @@ _FINAL: Final = (
         "its certificate is signed by no authority which we trust: give the brokers' CA as"
         " trusted_ca_file (--broker.trusted-ca-file)",
     ),
-    (
-        "Hostname Verification Check failed",
-        "its certificate is not for this host: dial it by a name which the certificate has, or"
-        " have this one put into its subject alternative names",
-    ),
+    ("Hostname Verification Check failed", _OTHER_HOST),
+    ("is not in peer certificate", _OTHER_HOST),  # Of an older gRPC.
     ("WRONG_VERSION_NUMBER", "it does not speak TLS: its endpoint begins with http://"),
 )
 
