@@ -75,6 +75,12 @@ async def read_directly(client: Client, prefix: str, codecs: list[CompressionCod
     for codec in codecs:
         name = f"{prefix}/{codec.name}"
         expected = b"".join(content(name))
+
+        async def is_listed(name: str = name) -> bool:
+            # Until then the broker has files of its own, and reads those.
+            return all([listed.fragment.mod_time async for listed in client.fragments(name)])
+
+        await eventually(is_listed, f"listed: {name}")
         async with client.reader(name, end_offset=len(expected)) as reader:
             sources, read = set(), b""
             # In small batches: what health tells is where the next byte comes from.
