@@ -1,4 +1,4 @@
-"""Journals as files say they shall be, beside those there are."""
+"""Journals as files say they shall be, beside those there are. It reads both, and changes none."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

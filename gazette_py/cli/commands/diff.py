@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from gazette_py.cli.changes import Action, Planned, Revisions
+from gazette_py.cli.changes import Action, Planned, Revisions, plan
 from gazette_py.cli.errors import ExitCode
 from gazette_py.cli.options import Broker, Verb, broker_options, run
-from gazette_py.cli.planning import current_journals, plan_changes, read_entries
+from gazette_py.cli.planning import current_journals, read_entries
 from gazette_py.cli.render import print_json_line
 from gazette_py.cli.tree_fields import spec_fields
 from gazette_py.protocol.journal import JournalSpec
@@ -59,16 +59,14 @@ def command(
     """
     entries = read_entries(files, recursive=recursive)
 
-    async def plan() -> list[tuple[JournalSpec | None, Planned]]:
+    async def compare() -> list[tuple[JournalSpec | None, Planned]]:
         async with broker.connect() as client:
             current = await current_journals(client, [entry.spec.name for entry in entries])
-            planned = await plan_changes(
-                client, entries, Revisions.UPSERT, preserve_suspend=preserve_suspend
-            )
+        planned = plan(entries, current, Revisions.UPSERT, preserve_suspend=preserve_suspend)
         found = {name: journal.spec for name, journal in current.items()}
         return [(found.get(change.spec.name), change) for change in planned]
 
-    changes = [pair for pair in run(plan()) if pair[1].action is not Action.UNCHANGED]
+    changes = [pair for pair in run(compare()) if pair[1].action is not Action.UNCHANGED]
     for current, change in changes:
         if output == "jsonl":
             for item in _field_changes(current, change):

@@ -1,4 +1,8 @@
-"""`journalctl reset-head`: let journals go on whose brokers have lost what came last."""
+"""`journalctl reset-head`: let journals go on whose brokers have lost what came last.
+
+It first looks, by an append without content, which journals refuse appends for that reason; only
+those are changed, and only after a question. Nothing stored is touched.
+"""
 
 from typing import TYPE_CHECKING, Any
 
