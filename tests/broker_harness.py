@@ -38,6 +38,7 @@ from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.route import BrokerSpec, ProcessID
 from gazette_py.rpc.channel import dial
 from gazette_py.rpc.server import add_service, listen, new_server
+from gazette_py.rpc.tokens import Tokens, Verifier
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.metrics import Metrics
 from gazette_py.testing.memory_etcd import MemoryEtcd
@@ -106,6 +107,7 @@ class Broker:
             mirror=self.mirror,
             stores=stores,
             peers=peers,
+            tokens=Tokens(),
             clock=SYSTEM,
             max_replication=9,
             metrics=metrics,
@@ -125,7 +127,7 @@ class Broker:
         )
         self.mirror.add_observer(self.service.on_keyspace)
         server = new_server(recv_bytes_max=4 << 20)
-        calls = Calls(metrics)
+        calls = Calls(metrics, Verifier())
         servicer = JournalServicer(calls, StoredFragments(self.spools, executor))
         add_service(server, protocol_pb2_grpc.add_JournalServicer_to_server, servicer)
         self.endpoint = f"http://127.0.0.1:{listen(server, '127.0.0.1:0')}"

@@ -32,6 +32,7 @@ from gazette_py.protocol.keys import assignment_key, item_key, member_key
 from gazette_py.protocol.route import BrokerSpec
 from gazette_py.rpc.channel import dial
 from gazette_py.rpc.server import add_service, listen, new_server
+from gazette_py.rpc.tokens import Tokens, Verifier
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.metrics import Metrics
 from gazette_py.testing.memory_etcd import MemoryEtcd
@@ -148,6 +149,7 @@ async def broker_in_process(directory: Path, file_root: str = "") -> AsyncIterat
         mirror=mirror,
         stores=stores,
         peers=peers,
+        tokens=Tokens(),
         clock=SYSTEM,
         max_replication=3,
         metrics=metrics,
@@ -155,7 +157,7 @@ async def broker_in_process(directory: Path, file_root: str = "") -> AsyncIterat
         new_replica=new_replica,
         start_replica=lambda replica: None,
     )
-    calls = Calls(metrics)
+    calls = Calls(metrics, Verifier())
     servicer = JournalServicer(calls, StoredFragments(spools, executor))
     add_service(server, add_JournalServicer_to_server, servicer)
     add_service(server, add_InspectionServicer_to_server, InspectionServicer(calls))

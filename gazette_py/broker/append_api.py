@@ -27,8 +27,10 @@ from gazette_py.core.flow_control import QUANTUM_MS, FlowControl, Ready, Underfl
 from gazette_py.errors import GazetteError, RpcError, ValidationError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.journal import strip_meta
+from gazette_py.protocol.labels import LabelSelector
 from gazette_py.protocol.requests import validate_append_content, validate_append_first
 from gazette_py.rpc.errors import NOT_COMMITTED, is_not_committed
 from gazette_py.rpc.stream import confirm_half_close, receive
@@ -39,14 +41,19 @@ QUEUED_MESSAGES_MAX = 8
 Context = grpc.aio.ServicerContext[pb.AppendRequest, pb.AppendResponse]
 
 
-async def serve_append(service: Service, context: Context) -> pb.AppendResponse | None:
-    """Serve one Append. None: the client cancelled, and hears nothing."""
+async def serve_append(
+    service: Service, context: Context, visible: LabelSelector
+) -> pb.AppendResponse | None:
+    """Serve one Append to a journal which `visible` selects.
+
+    None: the client cancelled, and hears nothing.
+    """
     first = await receive(context, pb.AppendRequest)
     if first is None:
         raise RpcError("client", "UNKNOWN", "unexpected EOF")
     validate_append_first(first)
     gone = Signal()
-    run = AppendRun(service, _request_of(first), gone)
+    run = AppendRun(service, _request_of(first, visible), gone)
     content = ClientContent(service)
     appending = service.spawn_append(run.run(content))
     try:
@@ -115,7 +122,7 @@ class _UntilDone:
             return True
 
 
-def _request_of(first: pb.AppendRequest) -> AppendRequest:
+def _request_of(first: pb.AppendRequest, visible: LabelSelector) -> AppendRequest:
     check = convert.selector_from_pb(first.check_registers)
     union = convert.labels_from_pb(first.union_registers)
     subtract = convert.labels_from_pb(first.subtract_registers)
@@ -128,6 +135,7 @@ def _request_of(first: pb.AppendRequest) -> AppendRequest:
             min_revision=first.min_etcd_revision,
         ),
         may_proxy=not first.do_not_proxy,
+        visible=visible,
         change=RegisterChange(
             union=union if first.HasField("union_registers") else None,
             subtract=subtract if first.HasField("subtract_registers") else None,
@@ -160,7 +168,7 @@ async def _proxy(
     peer, stub = peer_of(service, outcome.header)
     first.header.CopyFrom(convert.header_to_pb(outcome.header))
     first.journal = strip_meta(first.journal)  # A Gazette broker dies of what follows a `;`.
-    call = stub.Append()
+    call = stub.Append(metadata=service.tokens.for_journal(Capability.APPEND, first.journal))
     forwarding = _Forwarding()
     # Not in a task group: it ends with the call, below.
     answering = asyncio.create_task(_answer(call), name="await the primary")

@@ -33,7 +33,7 @@ from gazette_py.errors import GazetteError, RpcError, RpcUnavailableError
 from gazette_py.protocol.enums import AppendSuspend, Status
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import Suspend
-from gazette_py.protocol.labels import LabelSet
+from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.protocol.route import Header
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class AppendRequest:
     journal: str
     options: fsm.AppendOptions
     may_proxy: bool = True
+    visible: LabelSelector = LabelSelector()  # Of the client's token: other journals are unknown.
     change: RegisterChange
     header: Header | None = None  # Of the broker which proxied the request.
 
@@ -194,7 +195,9 @@ class AppendRun:
         revision = service.check_proxy_header(request.header, min_revision)
         if not service.has_read_through(revision):
             await self._wait_revision(revision)
-        options = ResolveOptions(may_proxy=request.may_proxy, requires_primary=True)
+        options = ResolveOptions(
+            may_proxy=request.may_proxy, requires_primary=True, selector=request.visible
+        )
         resolution = service.resolve(request.journal, options)
         if resolution.is_local:
             # At once: who waited for a primary that cannot acknowledge would not look for another.
@@ -261,7 +264,7 @@ class AppendRun:
             return fsm.Invalidated()
         header = self._resolved.header
         try:
-            streams = self._service.open_streams(header)
+            streams = self._service.open_streams(self._request.journal, header)
         except BaseException:
             replica.spool_slot.put(taken[0])
             raise

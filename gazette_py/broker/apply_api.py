@@ -10,20 +10,30 @@ Source: gazette/core broker/list_apply_api.go.
 """
 
 from gazette_py.broker.service import Service
+from gazette_py.errors import RpcUnauthenticatedError
 from gazette_py.etcd.base import Compare, Delete, Op, Put, Target
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
 from gazette_py.protocol.keys import item_key
+from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
 from gazette_py.protocol.requests import validate_apply_request
 
 ANY_REVISION = -1
 
 
-async def serve_apply(service: Service, request: pb.ApplyRequest) -> pb.ApplyResponse:
+async def serve_apply(
+    service: Service, request: pb.ApplyRequest, allowed: LabelSelector
+) -> pb.ApplyResponse:
     """Apply the changes, all or none.
 
+    Args:
+        service: Of this broker.
+        request: The changes.
+        allowed: Must select each journal: as it shall be, or, to be deleted, by its name alone.
+
     Raises:
+        RpcUnauthenticatedError: A journal is not among those allowed.
         ValidationError: A change is not valid.
         EtcdError: etcd refuses the transaction, or cannot be reached.
     """
@@ -32,6 +42,7 @@ async def serve_apply(service: Service, request: pb.ApplyRequest) -> pb.ApplyRes
     ops: list[Op] = []
     for change in request.changes:
         name = change.upsert.name if change.HasField("upsert") else change.delete
+        _check_allowed(change, allowed)
         key = item_key(service.keyspace.root, name).encode()
         if change.expect_mod_revision != ANY_REVISION:
             guards.append(Compare(key, Target.MOD, change.expect_mod_revision))
@@ -47,3 +58,16 @@ async def serve_apply(service: Service, request: pb.ApplyRequest) -> pb.ApplyRes
     header.etcd.revision = result.header.revision
     status = Status.OK if result.succeeded else Status.ETCD_TRANSACTION_FAILED
     return pb.ApplyResponse(status=pb.Status.ValueType(status), header=header)
+
+
+def _check_allowed(change: pb.ApplyRequest.Change, allowed: LabelSelector) -> None:
+    if change.HasField("upsert"):
+        name = change.upsert.name
+        labels = convert.journal_from_pb(change.upsert).selectable_labels()
+    else:
+        name = change.delete
+        labels = LabelSet((Label("name", name),))
+    if not allowed.matches(labels):
+        raise RpcUnauthenticatedError(
+            "client", "UNAUTHENTICATED", f"the token does not allow changes of journal {name}"
+        )

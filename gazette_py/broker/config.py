@@ -1,6 +1,6 @@
 """Configuration of a broker process, as values; its flags and environment are in `cli.serve`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class BrokerConfig:
     max_replication: int = 9
     watch_delay_s: float = 0.03
     auto_suspend: bool = False
+    auth_keys: str = field(default="", repr=False)  # As written; empty: all are let in.
     watermarks: bool = True
     shutdown_timeout_s: float = 540.0
     spool_dir: str = ""  # Empty: a temporary one.

@@ -11,7 +11,9 @@ from gazette_py.core.resolver import ResolveOptions
 from gazette_py.errors import GazetteError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.labels import LabelSelector
 from gazette_py.protocol.requests import validate_fragments_request, validate_health_request
 from gazette_py.stores.fragments import stored_path
 from gazette_py.stores.registry import HEALTH_PENDING
@@ -19,21 +21,25 @@ from gazette_py.stores.registry import HEALTH_PENDING
 PAGE_DEFAULT = 1000
 
 
-async def serve_fragments(service: Service, request: pb.FragmentsRequest) -> pb.FragmentsResponse:
+async def serve_fragments(
+    service: Service, request: pb.FragmentsRequest, visible: LabelSelector
+) -> pb.FragmentsResponse:
     """Answer one page of the journal's fragments, of a local replica or of a peer's."""
     validate_fragments_request(request)
     header = convert.header_from_pb(request.header) if request.HasField("header") else None
     await service.wait_revision(service.check_proxy_header(header, 0))
-    while (response := await _serve_resolved(service, request)) is None:
+    while (response := await _serve_resolved(service, request, visible)) is None:
         pass  # Our replica has ended meanwhile. Another may serve now, or nobody.
     return response
 
 
 async def _serve_resolved(
-    service: Service, request: pb.FragmentsRequest
+    service: Service, request: pb.FragmentsRequest, visible: LabelSelector
 ) -> pb.FragmentsResponse | None:
     """Answer as the journal resolves now. None: it no longer does."""
-    options = ResolveOptions(may_proxy=not request.do_not_proxy, requires_primary=False)
+    options = ResolveOptions(
+        may_proxy=not request.do_not_proxy, requires_primary=False, selector=visible
+    )
     resolution = service.resolve(request.journal, options)
     response = pb.FragmentsResponse(
         status=pb.Status.ValueType(resolution.status),
@@ -48,8 +54,9 @@ async def _serve_resolved(
     if not resolution.is_local:
         peer, stub = peer_of(service, resolution.header)
         request.header.CopyFrom(response.header)
+        metadata = service.tokens.for_journal(Capability.READ, resolution.journal)
         async with proxied(peer):
-            return await stub.ListFragments(request)
+            return await stub.ListFragments(request, metadata=metadata)
     replica = service.replica_of(resolution)
     assert replica is not None
     while not replica.index.is_refreshed:

@@ -10,16 +10,17 @@ from gazette_py.core.allocator.state import observe
 from gazette_py.pb import inspection_pb2 as pb
 from gazette_py.pb.protocol_pb2 import JOURNAL_NOT_FOUND
 from gazette_py.protocol import convert
+from gazette_py.protocol.labels import LabelSelector
 
 
 def serve_inspect_journal(
-    service: Service, request: pb.InspectJournalRequest
+    service: Service, request: pb.InspectJournalRequest, visible: LabelSelector
 ) -> pb.InspectJournalResponse:
     """Tell what is known of the journal here."""
     journal = request.journal
     header = convert.header_to_pb(service.unrouted_header())
     item = service.keyspace.item(journal)
-    if item is None:
+    if item is None or not visible.matches(item.spec.selectable_labels()):
         return pb.InspectJournalResponse(status=JOURNAL_NOT_FOUND, header=header)
     # As long as it takes to look at every journal: this is for people, who do not ask often.
     state = observe(service.keyspace, service.max_replication)

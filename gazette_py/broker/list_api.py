@@ -33,8 +33,13 @@ class _Matched:
         return len(self.items), max((item.mod_revision for item in self.items), default=0)
 
 
-async def serve_list(service: Service, request: pb.ListRequest, context: Context) -> Status:
-    """Send one snapshot or, of a watch, one for each change until the call or the broker ends."""
+async def serve_list(
+    service: Service, request: pb.ListRequest, context: Context, visible: LabelSelector
+) -> Status:
+    """Send one snapshot or, of a watch, one for each change until the call or the broker ends.
+
+    Journals which `visible` does not select are as if they did not exist.
+    """
     validate_list_request(request)
     selector = rewrite_prefix(convert.selector_from_pb(request.selector))
     if request.HasField("watch_resume"):
@@ -42,12 +47,12 @@ async def serve_list(service: Service, request: pb.ListRequest, context: Context
         waiting = service.mirror.wait_change(request.watch_resume.etcd.revision)
         if not await service.wait_or_signal(waiting, service.stopping):
             return Status.OK
-    matched = _match(service, selector)
+    matched = _match(service, selector, visible)
     await _send(service, matched, context, is_watch=request.watch)
     while request.watch:
         sent = matched.fingerprint()
         # What changed while the snapshot was sent, perhaps slowly, is in the next one.
-        while (matched := _match(service, selector)).fingerprint() == sent:
+        while (matched := _match(service, selector, visible)).fingerprint() == sent:
             seen = service.keyspace.header.revision
             waiting = service.mirror.wait_change(seen)
             if not await service.wait_or_signal(waiting, service.stopping):
@@ -73,11 +78,13 @@ def _by_name_and_value(label: Label) -> tuple[str, str]:
     return label.name, label.value
 
 
-def _match(service: Service, selector: LabelSelector) -> _Matched:
-    items = service.keyspace.items_sorted()
-    if not selector.include and not selector.exclude:
-        return _Matched(list(items))
-    return _Matched([i for i in items if selector.matches(i.spec.selectable_labels())])
+def _match(service: Service, *selectors: LabelSelector) -> _Matched:
+    """Return what all of the selectors select."""
+    items = list(service.keyspace.items_sorted())
+    for selector in selectors:
+        if selector.include or selector.exclude:
+            items = [item for item in items if selector.matches(item.spec.selectable_labels())]
+    return _Matched(items)
 
 
 async def _send(service: Service, matched: _Matched, context: Context, *, is_watch: bool) -> None:

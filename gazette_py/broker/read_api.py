@@ -25,7 +25,9 @@ from gazette_py.core.resolver import Resolution, ResolveOptions
 from gazette_py.errors import RpcUnavailableError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.labels import LabelSelector
 from gazette_py.protocol.requests import validate_read_request
 from gazette_py.stores.fragments import stored_path
 
@@ -38,14 +40,20 @@ Context = grpc.aio.ServicerContext[pb.ReadRequest, pb.ReadResponse]
 
 
 async def serve_read(
-    service: Service, fragments: StoredFragments, request: pb.ReadRequest, context: Context
+    service: Service,
+    fragments: StoredFragments,
+    request: pb.ReadRequest,
+    context: Context,
+    visible: LabelSelector,
 ) -> Status:
-    """Serve one Read to its end."""
+    """Serve one Read of a journal which `visible` selects, to its end."""
     validate_read_request(request)
     header = convert.header_from_pb(request.header) if request.HasField("header") else None
     revision = service.check_proxy_header(header, request.min_etcd_revision)
     await service.wait_revision(revision)
-    options = ResolveOptions(may_proxy=not request.do_not_proxy, requires_primary=False)
+    options = ResolveOptions(
+        may_proxy=not request.do_not_proxy, requires_primary=False, selector=visible
+    )
     resolution = service.resolve(request.journal, options)
     status = resolution.status
     if status is Status.OK:
@@ -72,7 +80,8 @@ async def _proxy(
 ) -> None:
     peer, stub = peer_of(service, resolution.header)
     request.header.CopyFrom(convert.header_to_pb(resolution.header))
-    call = stub.Read(request)
+    metadata = service.tokens.for_journal(Capability.READ, resolution.journal)
+    call = stub.Read(request, metadata=metadata)
     # When this broker stops, the client sees a clean end, and reads on elsewhere.
     handle = service.stopping.add(lambda: call.cancel())
     try:

@@ -25,20 +25,21 @@ from gazette_py.errors import RpcError, RpcUnavailableError, ValidationError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.labels import LabelSelector
 from gazette_py.protocol.requests import validate_replicate_first, validate_replicate_request
 from gazette_py.rpc.stream import receive
 
 Context = grpc.aio.ServicerContext[pb.ReplicateRequest, pb.ReplicateResponse]
 
 
-async def serve_replicate(service: Service, context: Context) -> Status:
-    """Serve one stream to its end."""
+async def serve_replicate(service: Service, context: Context, visible: LabelSelector) -> Status:
+    """Serve one stream of a journal which `visible` selects, to its end."""
     first = await receive(context, pb.ReplicateRequest)
     if first is None:
         raise RpcError("client", "UNKNOWN", "unexpected EOF")
     validate_replicate_first(first)
     while True:
-        resolution, replica = await _resolve(service, first)
+        resolution, replica = await _resolve(service, first, visible)
         status = resolution.status
         theirs = convert.route_from_pb(first.header.route)
         if status is Status.OK and not resolution.header.route.is_equivalent(theirs):
@@ -69,11 +70,11 @@ async def serve_replicate(service: Service, context: Context) -> Status:
 
 
 async def _resolve(
-    service: Service, first: pb.ReplicateRequest
+    service: Service, first: pb.ReplicateRequest, visible: LabelSelector
 ) -> tuple[Resolution, Replica | None]:
     revision = service.check_proxy_header(convert.header_from_pb(first.header), 0)
     await service.wait_revision(revision)
-    options = ResolveOptions(may_proxy=False, requires_primary=False)
+    options = ResolveOptions(may_proxy=False, requires_primary=False, selector=visible)
     resolution = service.resolve(first.proposal.journal, options)
     return resolution, service.replica_of(resolution)
 

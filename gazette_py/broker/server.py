@@ -56,9 +56,11 @@ from gazette_py.errors import (
 from gazette_py.etcd.base import Etcd
 from gazette_py.etcd.client import connect
 from gazette_py.pb import inspection_pb2_grpc, protocol_pb2_grpc
+from gazette_py.protocol.claims import parse_keys
 from gazette_py.protocol.keys import validate_root
 from gazette_py.protocol.route import BrokerSpec, ProcessID, validate_broker_spec
 from gazette_py.rpc.server import add_service, listen, new_server
+from gazette_py.rpc.tokens import KeyVerifier, SignedTokens, Tokens, Verifier
 from gazette_py.stores.base import Store
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.log import get_logger
@@ -140,7 +142,10 @@ class Broker:
         self._server = new_server(
             recv_bytes_max=config.max_grpc_recv_size, interceptors=self._interceptors
         )
-        self._calls = Calls(self._metrics)
+        keys = parse_keys("--broker.auth-keys", config.auth_keys) if config.auth_keys else None
+        self._tokens = SignedTokens(keys, clock) if keys else Tokens()
+        self._verifier = KeyVerifier(keys, clock) if keys else Verifier()
+        self._calls = Calls(self._metrics, self._verifier)
         journals = JournalServicer(self._calls, StoredFragments(self._spools, self._executor))
         add_service(self._server, protocol_pb2_grpc.add_JournalServicer_to_server, journals)
         add_service(
@@ -280,6 +285,7 @@ class Broker:
             mirror=self._mirror,
             stores=self._stores,
             peers=self._peers,
+            tokens=self._tokens,
             clock=self._clock,
             max_replication=self._config.max_replication,
             metrics=self._metrics,

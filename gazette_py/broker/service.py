@@ -32,9 +32,11 @@ from gazette_py.errors import RpcError, RpcUnavailableError
 from gazette_py.etcd.base import Compare, Etcd, Op, Put, Target
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.journal import JournalSpec, Suspend
 from gazette_py.protocol.keys import item_key
 from gazette_py.protocol.route import Header, ProcessID
+from gazette_py.rpc.tokens import Tokens
 from gazette_py.stores.registry import ActiveStore, StoreRegistry
 from gazette_py.telemetry.log import get_logger
 from gazette_py.telemetry.metrics import Metrics
@@ -74,6 +76,7 @@ class Service:
         mirror: Mirror,
         stores: StoreRegistry,
         peers: Peers,
+        tokens: Tokens,
         clock: Clock,
         max_replication: int,
         metrics: Metrics,
@@ -86,6 +89,7 @@ class Service:
         self.mirror = mirror
         self.stores = stores
         self.peers = peers
+        self.tokens = tokens  # Which our calls to peers bear.
         self.clock = clock
         self.max_replication = max_replication
         self.metrics = metrics
@@ -387,8 +391,8 @@ class Service:
 
     # What an append does outside of its pipeline.
 
-    def open_streams(self, header: Header) -> dict[ProcessID, PeerStream]:
-        """Open a Replicate stream to every other member of the Route.
+    def open_streams(self, journal: str, header: Header) -> dict[ProcessID, PeerStream]:
+        """Open a Replicate stream of the journal to every other member of the Route.
 
         Raises:
             RpcUnavailableError: A member's endpoint is not known: it has just left.
@@ -403,7 +407,8 @@ class Service:
                 raise RpcUnavailableError(str(member), "UNAVAILABLE", "has left the cluster")
             stubs[member] = self.peers.stub(endpoint)
         # None is opened unless all can be.
-        return {m: PeerStream(str(m), stub.Replicate()) for m, stub in stubs.items()}
+        metadata = self.tokens.for_journal(Capability.REPLICATE, journal)
+        return {m: PeerStream(str(m), s.Replicate(metadata=metadata)) for m, s in stubs.items()}
 
     async def advertise_route(self, resolution: Resolution) -> int:
         """Write the Route into every assignment which does not show it; return the revision.

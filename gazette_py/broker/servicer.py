@@ -18,7 +18,9 @@ from gazette_py.broker.token import Signal
 from gazette_py.pb import inspection_pb2 as inspection
 from gazette_py.pb import inspection_pb2_grpc, protocol_pb2_grpc
 from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.enums import Status
+from gazette_py.protocol.labels import LabelSelector
 from gazette_py.rpc.stream import decoded
 
 
@@ -32,38 +34,46 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
     async def List(self, request: pb.ListRequest, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """List, or watch, journals."""
 
-        async def call(service: Service) -> Status:
-            return await serve_list(service, decoded(request, pb.ListRequest), context)
+        async def call(service: Service, visible: LabelSelector, context: Context) -> Status:
+            return await serve_list(service, decoded(request, pb.ListRequest), context, visible)
 
-        await self._calls.guard("List", context, call)
+        await self._calls.guard("List", Capability.LIST, context, call, ends_with_token=True)
 
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Write or delete journal specs."""
         return await self._calls.unary(
-            "Apply", context, lambda s: serve_apply(s, decoded(request, pb.ApplyRequest))
+            "Apply",
+            Capability.APPLY,
+            context,
+            lambda s, visible: serve_apply(s, decoded(request, pb.ApplyRequest), visible),
         )
 
     async def Read(self, request: pb.ReadRequest, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """Read a journal."""
 
-        async def call(service: Service) -> Status:
+        async def call(service: Service, visible: LabelSelector, context: Context) -> Status:
             return await serve_read(
-                service, self._fragments, decoded(request, pb.ReadRequest), context
+                service, self._fragments, decoded(request, pb.ReadRequest), context, visible
             )
 
-        await self._calls.guard("Read", context, call)
+        await self._calls.guard("Read", Capability.READ, context, call, ends_with_token=True)
 
     async def Append(self, request_iterator: object, context: Context) -> pb.AppendResponse:
         """Append to a journal."""
-        return await self._calls.unary("Append", context, lambda s: serve_append(s, context))
+        return await self._calls.unary(
+            "Append",
+            Capability.APPEND,
+            context,
+            lambda s, visible: serve_append(s, context, visible),
+        )
 
     async def Replicate(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # It writes to the context.
         """Follow a primary."""
 
-        async def call(service: Service) -> Status:
-            return await serve_replicate(service, context)
+        async def call(service: Service, visible: LabelSelector, context: Context) -> Status:
+            return await serve_replicate(service, context, visible)
 
-        await self._calls.guard("Replicate", context, call)
+        await self._calls.guard("Replicate", Capability.REPLICATE, context, call)
 
     async def ListFragments(
         self, request: pb.FragmentsRequest, context: Context
@@ -71,8 +81,9 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         """List a journal's fragments."""
         return await self._calls.unary(
             "ListFragments",
+            Capability.READ,
             context,
-            lambda s: serve_fragments(s, decoded(request, pb.FragmentsRequest)),
+            lambda s, visible: serve_fragments(s, decoded(request, pb.FragmentsRequest), visible),
         )
 
     async def FragmentStoreHealth(
@@ -81,8 +92,9 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
         """Tell whether a store can be used."""
         return await self._calls.unary(
             "FragmentStoreHealth",
+            Capability.READ,
             context,
-            lambda s: serve_store_health(
+            lambda s, _: serve_store_health(
                 s, decoded(request, pb.FragmentStoreHealthRequest), Signal()
             ),
         )
@@ -99,9 +111,11 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
     ) -> inspection.InspectJournalResponse:
         """Tell what is known of a journal here."""
 
-        async def serve(service: Service) -> inspection.InspectJournalResponse:
+        async def serve(
+            service: Service, visible: LabelSelector
+        ) -> inspection.InspectJournalResponse:
             return serve_inspect_journal(
-                service, decoded(request, inspection.InspectJournalRequest)
+                service, decoded(request, inspection.InspectJournalRequest), visible
             )
 
-        return await self._calls.unary("InspectJournal", context, serve)
+        return await self._calls.unary("InspectJournal", Capability.READ, context, serve)

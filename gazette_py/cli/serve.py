@@ -1,7 +1,7 @@
 """`gazette-py serve`: flags, environment and configuration file of one broker.
 
 Precedence: flag, environment, file (`--config`), default. Options whose feature is not built yet
-are known, and refused: a broker which ignored `--broker.auth-keys` would be open to everybody.
+are known, and refused: a broker which ignored `--broker.server-ca-file` would be open to all.
 """
 
 import sys
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gazette_py.broker.config import BrokerConfig
 
 _UNBUILT: Final = {
-    "broker.auth-keys": "authorization of calls",
     "broker.server-cert-file": "TLS",
     "broker.server-cert-key-file": "TLS",
     "broker.server-ca-file": "TLS",
@@ -30,6 +29,8 @@ _UNBUILT: Final = {
     "broker.peer-ca-file": "TLS",
     "broker.allow-origin": "the HTTP gateway",
 }
+
+_SECRET: Final = frozenset({"etcd.password", "broker.auth-keys"})
 
 _EXTRA_ENV: Final = {"etcd.lease": "ETCD_LEASE_TTL"}
 
@@ -154,6 +155,13 @@ BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
 )
 @_option("broker.auto-suspend", is_flag=True, help="Suspend journals which are idle for long.")
 @_option(
+    "broker.auth-keys",
+    default="",
+    help="Keys of tokens, in base64, with commas or blanks between: the first signs, each verifies;"
+    " AA== beside them lets in calls without a token. All brokers share them. Better given by the"
+    " environment.",
+)
+@_option(
     "broker.no-watermarks",
     is_flag=True,
     help="Do not tell in stores up to when journals with a flush interval are whole there.",
@@ -239,6 +247,7 @@ def _config(values: Mapping[str, Any]) -> "BrokerConfig":
         max_replication=values["broker_max_replication"],
         watch_delay_s=values["broker_watch_delay"],
         auto_suspend=values["broker_auto_suspend"],
+        auth_keys=values["broker_auth_keys"],
         watermarks=not values["broker_no_watermarks"],
         shutdown_timeout_s=values["broker_shutdown_timeout"],
         spool_dir=values["broker_spool_dir"],
@@ -272,7 +281,7 @@ def _print(ctx: click.Context) -> None:
         if "." not in option or option in _UNBUILT or param.name is None:
             continue
         value = ctx.params[param.name]
-        shown = "***" if option == "etcd.password" and value else value
+        shown = "***" if option in _SECRET and value else value
         source = names.get(ctx.get_parameter_source(param.name) or ParameterSource.DEFAULT)
         click.echo(f"{option} = {shown!r}  # {source or 'default'}")
 

@@ -21,7 +21,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -64,6 +64,7 @@ class ClusterConfig:
     etcd_prefix: str = "/gazette/cluster"
     lease_s: int = 10
     stop_timeout_s: float = 30.0  # For brokers to persist their spools.
+    auth_keys: str = field(default="", repr=False)  # Of brokers; empty: all are let in.
     extra_flags: Sequence[str] = ()
 
     @property
@@ -140,7 +141,8 @@ class LocalCluster:
     def connect(self, **options: object) -> Client:
         """Return a client of the brokers which run."""
         file_root = str(self.file_root)
-        return connect(",".join(self.endpoints), file_root=file_root, **options)  # type: ignore[arg-type]  # As given.
+        options = {"auth_keys": self.config.auth_keys, "file_root": file_root} | options
+        return connect(",".join(self.endpoints), **options)  # type: ignore[arg-type]  # As given.
 
     async def _start(self) -> None:
         config = self.config
@@ -271,7 +273,8 @@ class LocalCluster:
             "--log.level=info",
             *config.extra_flags,
         ]
-        broker.process = await ChildProcess.start(broker.id, command, self._log(broker.id))
+        env = {"BROKER_AUTH_KEYS": config.auth_keys}  # Nobody who lists processes shall see them.
+        broker.process = await ChildProcess.start(broker.id, command, self._log(broker.id), env)
         await broker.process.wait_listening(
             f"{broker.http}/debug/ready", _START_TIMEOUT_S, self._clock
         )

@@ -11,9 +11,10 @@ import json
 import re
 from dataclasses import dataclass
 from enum import IntFlag
+from math import isfinite
 from typing import Final
 
-from gazette_py.errors import ConfigError
+from gazette_py.errors import ConfigError, ValidationError
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
 
@@ -39,6 +40,7 @@ class Claims:
     selector: LabelSelector
     issued_at: int
     expires_at: int
+    not_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,42 @@ def payload_of(claims: Claims) -> bytes:
         "iat": claims.issued_at,
     }
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def claims_of(payload: bytes) -> Claims:
+    """Return the claims of a token's payload, whose signature was verified.
+
+    Raises:
+        ValidationError: It does not hold claims of ours, or they have no end.
+    """
+    try:
+        fields = _object(json.loads(payload), "payload")
+    except ValueError as exc:
+        raise ValidationError("payload", "it is no JSON") from exc
+    capability = fields.get("cap", 0)
+    if type(capability) is not int or not 0 <= capability < 1 << 32:
+        raise ValidationError("cap", f"{capability!r} is no unsigned number of 32 bits")
+    times = {name: _time(fields, name) for name in ("iat", "nbf", "exp")}
+    if times["exp"] is None:
+        raise ValidationError("exp", "there is none")
+    selector = _object(fields.get("sel"), "sel")
+    return Claims(
+        capability=Capability(capability),
+        selector=LabelSelector(
+            include=_label_set(selector.get("include"), "sel.include"),
+            exclude=_label_set(selector.get("exclude"), "sel.exclude"),
+        ),
+        issued_at=times["iat"] or 0,
+        expires_at=times["exp"],
+        not_before=times["nbf"] or 0,
+    )
+
+
+def names_of(capability: int) -> list[str]:
+    """Return names of capabilities, such as "READ"; what has none is given as a number."""
+    known = [each for each in Capability if each & capability]
+    rest = capability & ~sum(known)
+    return [str(each.name) for each in known] + ([hex(rest)] if rest else [])
 
 
 def parse_keys(option: str, text: str) -> Keys:
@@ -99,3 +137,37 @@ def _labels(labels: LabelSet) -> list[dict[str, object]] | None:
         | ({"prefix": True} if label.prefix else {})
         for label in labels
     ] or None
+
+
+def _time(fields: dict[str, object], name: str) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValidationError(name, f"{value!r} is no Unix time")
+    return int(value)
+
+
+def _object(value: object, name: str) -> dict[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValidationError(name, "it is no object")
+    return {key.lower(): item for key, item in value.items()}
+
+
+def _label_set(value: object, name: str) -> LabelSet:
+    labels = _object(value, name).get("labels")
+    if labels is None:
+        return LabelSet()
+    if not isinstance(labels, list):
+        raise ValidationError(f"{name}.labels", "it is no list")
+    return LabelSet(tuple(sorted(_label(label, f"{name}.labels") for label in labels)))
+
+
+def _label(value: object, name: str) -> Label:
+    fields = _object(value, name)
+    label, text, prefix = fields.get("name"), fields.get("value", ""), fields.get("prefix", False)
+    if not (isinstance(label, str) and isinstance(text, str) and isinstance(prefix, bool)):
+        raise ValidationError(name, f"{value!r} is no label")
+    return Label(label, text, prefix)

@@ -1,9 +1,10 @@
-"""Tokens which calls carry as `authorization` metadata.
+"""Tokens which calls carry as `authorization` metadata: signed here, and verified.
 
 Invariants:
     T1  A token is good for at least half of its lifetime when a call takes it.
     T2  At most `_CACHED_MAX` tokens are kept.
     T3  Neither keys nor tokens are shown: not in errors, not by `repr`.
+    T4  A token is believed only if one of our keys signed it, and by the clock each time it comes.
 
 Units: Unix seconds.
 Source: gazette/core auth/auth.go; lifetimes and selectors as its clients choose them.
@@ -14,7 +15,16 @@ from collections import OrderedDict
 from typing import Final
 
 from gazette_py.clock import Clock
-from gazette_py.protocol.claims import Capability, Claims, Keys, of_journal, payload_of
+from gazette_py.errors import RpcUnauthenticatedError, ValidationError
+from gazette_py.protocol.claims import (
+    Capability,
+    Claims,
+    Keys,
+    claims_of,
+    names_of,
+    of_journal,
+    payload_of,
+)
 from gazette_py.protocol.labels import LabelSelector
 
 Metadata = tuple[tuple[str, str], ...]
@@ -22,6 +32,10 @@ Metadata = tuple[tuple[str, str], ...]
 _LIFETIME_S: Final = 3600
 _APPLY_LIFETIME_S: Final = 60
 _CACHED_MAX: Final = 4096
+_ALGORITHMS: Final = ("HS256", "HS384")
+
+LEEWAY_S: Final = 5
+"""By how much clocks of who signs and who verifies may differ."""
 
 
 class Tokens:
@@ -85,6 +99,87 @@ class SignedTokens(Tokens):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of short keys: the brokers' operator chose them.
             return self._jws.encode(payload_of(claims), self._key, "HS256", sort_headers=True)
+
+
+class Verifier:
+    """Tells what callers may do. This one knows no keys, and lets all do all."""
+
+    def verify(self, authorization: str | None, required: Capability) -> Claims | None:
+        """Return the claims of a call which needs `required`; None: it is not restricted.
+
+        Args:
+            authorization: Value of its header, if it has one.
+            required: All of it must be claimed.
+
+        Raises:
+            RpcUnauthenticatedError: It is not let in; the reason shows nothing secret.
+        """
+        return None
+
+
+class KeyVerifier(Verifier):
+    """Lets in who brings a token which one of the keys signed."""
+
+    def __init__(self, keys: Keys, clock: Clock) -> None:
+        from jwt.api_jws import PyJWS
+
+        self._keys = keys
+        self._clock = clock
+        self._jws = PyJWS()
+        self._cached: OrderedDict[str, Claims] = OrderedDict()
+
+    def verify(self, authorization: str | None, required: Capability) -> Claims | None:
+        """Return the claims of a call (T4)."""
+        if authorization is None:
+            if not self._keys.allows_missing:
+                raise _refused("the call bears no token, and the brokers ask for one")
+            now = int(self._clock.now())
+            return Claims(required, LabelSelector(), now, now + _LIFETIME_S)
+        word, space, token = authorization.partition(" ")
+        if word != "Bearer" or not space:
+            raise _refused("the authorization is no bearer token")
+        claims = self._cached.get(token)
+        if claims is None:
+            claims = self._cached[token] = self._claims_of(token)
+            if len(self._cached) > _CACHED_MAX:
+                self._cached.popitem(last=False)
+        else:
+            self._cached.move_to_end(token)
+        check_times(claims, self._clock.now())
+        if missing := required & ~claims.capability:
+            raise _refused(f"the token lacks {' and '.join(names_of(missing))}")
+        return claims
+
+    def _claims_of(self, token: str) -> Claims:
+        from jwt.exceptions import InvalidSignatureError, InvalidTokenError
+
+        for key in self._keys.keys:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Of short keys: the operator chose them.
+                    return claims_of(self._jws.decode(token, key, list(_ALGORITHMS)))
+            except InvalidSignatureError:
+                continue
+            except (InvalidTokenError, ValidationError) as exc:
+                raise _refused(f"the token is malformed: {exc}") from None  # T3
+        raise _refused("the token is signed by none of the brokers' keys")
+
+
+def check_times(claims: Claims, now: float) -> None:
+    """Refuse claims which are not valid yet, or not any more.
+
+    Raises:
+        RpcUnauthenticatedError: They are not valid at `now`.
+    """
+    if now > claims.expires_at + LEEWAY_S:
+        raise _refused(f"the token expired {now - claims.expires_at:.0f} s ago, by our clock")
+    for begin, what in ((claims.issued_at, "issued"), (claims.not_before, "valid")):
+        if begin > now + LEEWAY_S:
+            raise _refused(f"the token is {what} only in {begin - now:.0f} s, by our clock")
+
+
+def _refused(reason: str) -> RpcUnauthenticatedError:
+    return RpcUnauthenticatedError("client", "UNAUTHENTICATED", reason)
 
 
 def _bearer(token: str) -> Metadata:

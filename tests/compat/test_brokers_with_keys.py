@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from go_programs import go_member, run
-from local_clusters import config, eventually, spec
+from local_clusters import apply, config, eventually, spec, wait_consistent
 
 from gazette_py import errors
 from gazette_py.client import Change, connect
@@ -72,3 +72,26 @@ async def test_journalctl_has_them_from_its_environment(
     assert "--broker.auth-keys" in refused
     monkeypatch.setenv("BROKER_AUTH_KEYS", KEY)
     assert JOURNAL in await run(journalctl, "list")
+
+
+async def test_brokers_of_either_kind_let_each_other_in(tmp_path: Path, go_broker: str) -> None:
+    """A journal has a replica on each, and whichever is called forwards to the primary."""
+    arguments = [f"--broker.auth-keys={OTHER} {KEY}"]
+    cluster_config = config(tmp_path, brokers=3, zones=("a",), auth_keys=f"{KEY} {OTHER}")
+    async with (
+        LocalCluster(cluster_config) as cluster,
+        go_member(cluster, go_broker, "b", replication=2, arguments=arguments) as go,
+        cluster.connect() as ours,
+        connect(go.endpoint, auth_keys=OTHER) as theirs,
+    ):
+        journals = [f"guarded/{number}" for number in range(6)]
+        await apply(ours, *(spec(journal, replication=2) for journal in journals))
+        await wait_consistent(cluster, ours, journals)
+        primaries = set()
+        for journal in (await ours.list()).journals:
+            primaries.add(str(journal.route.primary_id).startswith("b/"))
+            for writer, reader in ((ours, theirs), (theirs, ours)):
+                commit = (await writer.append(journal.spec.name, b"hello\n")).commit
+                content = await reader.read_all(journal.spec.name, commit.begin, commit.end)
+                assert content == b"hello\n"
+        assert primaries == {True, False}

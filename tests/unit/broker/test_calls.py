@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from gazette_py.broker.list_api import serve_list
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
+from gazette_py.protocol.labels import LabelSelector
 
 METHODS = ("List", "Apply", "Read", "Append", "Replicate", "ListFragments", "FragmentStoreHealth")
 TAKING_ONE = ("List", "Apply", "Read", "ListFragments", "FragmentStoreHealth")
@@ -111,7 +112,7 @@ class TestList:
         await broker.put("a/one")
         reader: Any = SlowReader()
         watching = asyncio.create_task(
-            serve_list(broker.service, pb.ListRequest(watch=True), reader)
+            serve_list(broker.service, pb.ListRequest(watch=True), reader, LabelSelector())
         )
         await reader.take(1)
         await broker.put("a/two")

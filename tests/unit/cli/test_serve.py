@@ -32,7 +32,6 @@ OPTIONS = [
 ]
 
 UNBUILT = [
-    "broker.auth-keys",
     "broker.server-cert-file",
     "broker.server-cert-key-file",
     "broker.server-ca-file",
@@ -67,7 +66,7 @@ def refused(result: Result) -> CommandError:
 
 @pytest.mark.parametrize("flag", UNBUILT)
 def test_an_option_whose_feature_is_not_built_is_refused(flag: str) -> None:
-    """Accepted and ignored, `--broker.auth-keys` would leave a broker open to everybody."""
+    """Accepted and ignored, `--broker.server-ca-file` would leave a broker open to everybody."""
     variable = flag.upper().replace(".", "_").replace("-", "_")
     runner = CliRunner()
     for result in (
@@ -100,3 +99,20 @@ def test_a_file_gives_way_to_the_environment(tmp_path: Path) -> None:
     assert "broker.zone = 'from-env'  # environment" in lines
     assert "broker.limit = 5  # file" in lines
     assert "broker.max-append-rate = 1000  # file" in lines
+
+
+def test_secrets_are_not_printed() -> None:
+    lines = printed("--broker.auth-keys", "c2VjcmV0", env={"ETCD_PASSWORD": "c2VjcmV0"})
+
+    assert not [line for line in lines if "c2VjcmV0" in line]
+    assert "broker.auth-keys = '***'  # flag" in lines
+
+
+def test_what_is_no_key_is_refused_before_anything_is_begun() -> None:
+    """With a port and an etcd which both would fail later."""
+    failed = CliRunner().invoke(
+        command, ["--broker.auth-keys", "c2V-mV0", "--etcd.address", "x://"], standalone_mode=False
+    )
+
+    assert "key 1 is not padded base64" in str(failed.exception)
+    assert "c2V" not in str(failed.exception)

@@ -1,14 +1,24 @@
 """Tokens of calls: signed to the byte as by Gazette's clients, and kept while they are good."""
 
+import warnings
+
 import jwt
 import pytest
 
+from gazette_py.errors import RpcUnauthenticatedError
 from gazette_py.protocol.claims import Capability, Claims, Keys, of_journal
 from gazette_py.protocol.labels import LabelSelector
 from gazette_py.rpc import tokens
-from gazette_py.rpc.tokens import FixedToken, Metadata, SignedTokens, Tokens
+from gazette_py.rpc.tokens import (
+    FixedToken,
+    KeyVerifier,
+    Metadata,
+    SignedTokens,
+    Tokens,
+    Verifier,
+)
 
-KEYS = Keys((b"a-secret-of-more-than-32-bytes-for-hs256", b"older"))
+KEYS = Keys((b"a-secret-of-more-than-32-bytes-for-hs256", b"older-secret"))
 JOURNAL = "a/journal"
 
 
@@ -119,3 +129,112 @@ def test_neither_keys_nor_tokens_are_shown() -> None:
     shown = repr(SignedTokens(KEYS, SetClock(0))) + repr(FixedToken("abc.def.ghi"))
     assert "secret" not in shown
     assert "abc" not in shown
+
+
+def bearer(*, key: bytes = KEYS.keys[0], algorithm: str = "HS256", **claims: object) -> str:
+    """Return the header of a token with these claims, valid from 1000 to 2000 else."""
+    claims = {"cap": 8, "iat": 1000, "exp": 2000} | claims
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keys of tests are short.
+        return f"Bearer {jwt.encode(claims, key, algorithm)}"
+
+
+def refusal(verifier: Verifier, authorization: str | None) -> str:
+    with pytest.raises(RpcUnauthenticatedError) as caught:
+        verifier.verify(authorization, Capability.READ)
+    return caught.value.detail
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384"])
+@pytest.mark.parametrize("key", KEYS.keys)
+def test_a_token_of_any_key_lets_in(algorithm: str, key: bytes) -> None:
+    verifier = KeyVerifier(KEYS, SetClock(1500))
+
+    claims = verifier.verify(bearer(key=key, algorithm=algorithm), Capability.READ)
+
+    assert claims == Claims(Capability.READ, LabelSelector(), 1000, 2000)
+
+
+def test_what_we_sign_we_believe() -> None:
+    clock = SetClock(1500)
+    ((_, value),) = SignedTokens(KEYS, clock).for_journal(Capability.APPEND, JOURNAL)
+
+    claims = KeyVerifier(KEYS, clock).verify(value, Capability.APPEND)
+
+    assert claims is not None
+    assert claims.selector == of_journal(JOURNAL)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [
+        (None, "the call bears no token, and the brokers ask for one"),
+        ("", "the authorization is no bearer token"),
+        ("Bearer", "the authorization is no bearer token"),
+        ("bearer abc", "the authorization is no bearer token"),
+        ("Basic abc", "the authorization is no bearer token"),
+        ("Bearer abc", "the token is malformed: Not enough segments"),
+        (bearer(key=b"stranger"), "the token is signed by none of the brokers' keys"),
+        (bearer(algorithm="HS512"), "the token is malformed: The specified alg value"),
+        (bearer(cap=16), "the token lacks READ"),
+        (bearer(cap=2.0), "the token is malformed: cap: 2.0 is no unsigned number of 32 bits"),
+        (bearer(exp=1494), "the token expired 6 s ago, by our clock"),
+        (bearer(iat=1506), "the token is issued only in 6 s, by our clock"),
+        (bearer(nbf=1506), "the token is valid only in 6 s, by our clock"),
+    ],
+)
+def test_others_are_refused_and_told_why(authorization: str | None, reason: str) -> None:
+    detail = refusal(KeyVerifier(KEYS, SetClock(1500)), authorization)
+
+    assert detail.startswith(reason)
+    assert "secret" not in detail
+    assert not authorization or len(authorization) < 20 or authorization[7:30] not in detail
+
+
+def test_a_token_without_signature_is_refused() -> None:
+    unsigned = jwt.encode({"cap": 8, "iat": 1000, "exp": 2000}, None, "none")
+
+    assert "malformed" in refusal(KeyVerifier(KEYS, SetClock(1500)), f"Bearer {unsigned}")
+
+
+def test_clocks_may_differ_by_five_seconds() -> None:
+    verifier = KeyVerifier(KEYS, SetClock(1500))
+
+    for claims in ({"exp": 1495}, {"iat": 1505}, {"nbf": 1505}):
+        assert verifier.verify(bearer(**claims), Capability.READ) is not None
+
+
+def test_a_token_which_was_verified_is_looked_at_again_each_time() -> None:
+    clock = SetClock(1500)
+    verifier = KeyVerifier(KEYS, clock)
+    token = bearer()
+
+    first = verifier.verify(token, Capability.READ)
+    assert verifier.verify(token, Capability.READ) is first
+    with pytest.raises(RpcUnauthenticatedError):
+        verifier.verify(token, Capability.APPEND)
+    clock.time = 2006
+    assert refusal(verifier, token) == "the token expired 6 s ago, by our clock"
+
+
+def test_few_verified_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_CACHED_MAX", 1)
+    verifier = KeyVerifier(KEYS, SetClock(1500))
+    first = verifier.verify(bearer(), Capability.READ)
+    verifier.verify(bearer(jti="another"), Capability.READ)
+
+    assert verifier.verify(bearer(), Capability.READ) is not first
+
+
+def test_a_missing_token_may_pass_while_authorization_is_rolled_out() -> None:
+    verifier = KeyVerifier(Keys(KEYS.keys, allows_missing=True), SetClock(1500))
+
+    assert verifier.verify(None, Capability.APPLY) == Claims(
+        Capability.APPLY, LabelSelector(), 1500, 5100
+    )
+    assert "expired" in refusal(verifier, bearer(exp=1000))
+
+
+def test_without_keys_nobody_is_restricted() -> None:
+    assert Verifier().verify(None, Capability.APPLY) is None
+    assert Verifier().verify("Bearer nonsense", Capability.APPLY) is None
