@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 SHORT_NAME = "journalctl"
+LONG_NAME = "gazette-journalctl"
 PASSTHROUGH_ENV = "GAZETTE_JOURNALCTL_PASSTHROUGH"
 
 _OURS = frozenset({"-h", "--help", "--version", "--context", "--config"})

@@ -15,6 +15,7 @@ import click
 
 from gazette_py.cli import handover
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, TerminatedError
+from gazette_py.cli.settings import context_options
 
 # Name: module of gazette_py.cli.commands, and its line in the list of commands.
 _COMMANDS = {
@@ -35,6 +36,10 @@ _COMMANDS = {
     "store": ("store", "Check the stores of fragments."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
     "lake": ("lake", "Journals as files, for other programs."),
+    "token": ("token", "Make tokens which let their bearers in, and look into them."),
+    "context": ("context", "Clusters by name: addresses, certificates and tokens of each."),
+    "config": ("config", "Settings in force, and where each is from."),
+    "completion": ("completion", "Have shells complete commands and journals."),
 }
 _ALIASES = {"ls": "list", "put": "append", "cat": "read"}
 
@@ -166,6 +171,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     callback=_print_version,
     help="Print the version and exit.",
 )
+@context_options
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Work with the journals of a Gazette cluster.
@@ -181,10 +187,18 @@ def cli(ctx: click.Context) -> None:
         ctx.exit(ExitCode.USAGE)
 
 
+def complete_variable(name: str) -> str:
+    """Return the variable by which a shell asks the program of that name for completions."""
+    return f"_{name.replace('-', '_').upper()}_COMPLETE"
+
+
 def main() -> NoReturn:
     """Run the program, or systemd's if that one is meant."""
     program, *args = sys.argv
-    if handover.is_meant_for_systemd(program, args, os.environ):
+    name = os.path.basename(program)
+    if complete_variable(name) not in os.environ and handover.is_meant_for_systemd(
+        program, args, os.environ
+    ):
         system = handover.find_system_journalctl(program)
         if system is not None:
             os.execv(system, [system, *args])  # noqa: S606 - that is the point.

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from gazette_py.cli.completing import complete_journals
+from gazette_py.cli.confirm import confirm_name
 from gazette_py.cli.errors import CommandError, TerminatedError, failure_of, no_match, usage
 from gazette_py.cli.examples import WithExamples
 from gazette_py.cli.quantities import parse_duration_ns, parse_size, parse_time
 from gazette_py.cli.render import FORMATS, Output
+from gazette_py.cli.secrets import Secrets
+from gazette_py.cli.settings import context_options, settings_of, source_of
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import ConfigError, GazetteError, ValidationError
 
@@ -187,7 +191,15 @@ _BROKER_OPTIONS = (
         default="",
         envvar=["GAZETTE_BROKER_AUTH_KEYS", "BROKER_AUTH_KEYS"],
         help="Keys which brokers verify by, in base64, with commas or blanks between; the first"
-        " signs. [$BROKER_AUTH_KEYS]",
+        " signs. Not for shells: they remember it. [$BROKER_AUTH_KEYS]",
+    ),
+    click.option(
+        "--auth-keys-file",
+        "auth_keys_file",
+        metavar="FILE",
+        default="",
+        envvar="GAZETTE_AUTH_KEYS_FILE",
+        help="File of such keys. [$GAZETTE_AUTH_KEYS_FILE]",
     ),
     click.option(
         "--broker.auth-token",
@@ -195,7 +207,15 @@ _BROKER_OPTIONS = (
         metavar="TOKEN",
         default="",
         envvar=["GAZETTE_BROKER_AUTH_TOKEN", "BROKER_AUTH_TOKEN"],
-        help="Token to bear, if we have no keys. [$BROKER_AUTH_TOKEN]",
+        help="Token to bear, if we have no keys. Not for shells. [$BROKER_AUTH_TOKEN]",
+    ),
+    click.option(
+        "--auth-token-file",
+        "auth_token_file",
+        metavar="FILE",
+        default="",
+        envvar="GAZETTE_AUTH_TOKEN_FILE",
+        help="File of such a token. [$GAZETTE_AUTH_TOKEN_FILE]",
     ),
     click.option(
         "--broker.trusted-ca-file",
@@ -244,27 +264,53 @@ def broker_options(command: _F) -> _F:
         cache_ttl_s: float,
         request_timeout: float,
         auth_keys: str,
+        auth_keys_file: str,
         auth_token: str,
+        auth_token_file: str,
         trusted_ca_file: str,
         cert_file: str,
         cert_key_file: str,
         **kwargs: Any,
     ) -> Any:
+        secrets = Secrets(auth_keys, auth_keys_file, auth_token, auth_token_file)
+        secrets = secrets.of_call(click.get_current_context())
         broker = Broker(
             address=broker_address,
             zone=zone,
             cache_size=cache_size,
             cache_ttl_s=cache_ttl_s,
             timeout_s=request_timeout,
-            auth_keys=auth_keys,
-            auth_token=auth_token,
+            auth_keys=secrets.read_keys(),
+            auth_token=secrets.read_token(),
             trusted_ca_file=trusted_ca_file,
             cert_file=cert_file,
             cert_key_file=cert_key_file,
         )
         return command(*args, broker=broker, **kwargs)
 
-    return _with_options(with_broker, _BROKER_OPTIONS)
+    return _with_options(with_broker, (*_BROKER_OPTIONS, context_options))
+
+
+def changing_broker_options(command: _F) -> _F:
+    """Give a command which changes something what `broker_options` does, and a question.
+
+    A protected context asks for its name before anything is changed, unless it is a dry run.
+    """
+
+    @wraps(command)
+    def with_question(*args: Any, confirm_context: str, **kwargs: Any) -> Any:
+        settings = settings_of(click.get_current_context())
+        if settings.is_protected and kwargs.get("dry_run") in (None, False, "none"):
+            confirm_name(settings.context, confirm_context)
+        return command(*args, **kwargs)
+
+    option = click.option(
+        "--confirm-context",
+        metavar="NAME",
+        default="",
+        help="Name of the context, if it is protected; do not ask for it.",
+    )
+    return broker_options(_with_options(with_question, (option,)))
 
 
 def output_options(*more: str, only: Sequence[str] = FORMATS) -> Callable[[_F], _F]:
@@ -400,7 +446,9 @@ def selection_options(command: _F) -> _F:
         selection = Selection(names=names, selector=selector, allow_empty=allow_empty)
         return command(*args, selection=selection, **kwargs)
 
-    argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+    argument = click.argument(
+        "names", nargs=-1, metavar="[NAME]...", shell_complete=complete_journals
+    )
     return _with_options(with_selection, (argument, _SELECTOR, _ALLOW_EMPTY))
 
 
@@ -412,6 +460,23 @@ def _with_options(command: Callable[..., Any], options: Sequence[Callable[[_F], 
 
 class Verb(WithExamples):
     """A command whose failures become exit codes and words, in JSON where its output is."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse arguments; a bad value which stood in a file is told with it.
+
+        Raises:
+            CommandError: Such a value.
+            UsageError: Other bad arguments.
+        """
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.BadParameter as exc:
+            if exc.ctx is None or exc.param is None or exc.param.name is None:
+                raise
+            source = source_of(exc.ctx, exc.param.name)
+            if not source or source.startswith(("flag", "$")):
+                raise
+            raise usage(source, f"{exc.param.opts[0]}: {exc.message}") from exc
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it.

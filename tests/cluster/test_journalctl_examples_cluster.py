@@ -11,7 +11,7 @@ from dev_process import dev
 
 from gazette_py.cli.journalctl import cli
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 ORDER = (
     *(
@@ -27,6 +27,7 @@ ORDER = (
         "verify",
     ),
     *("attach-uuids", "suspend", "resume", "reset-head", "store", "diff", "delete"),
+    *("token", "context", "config", "completion"),
 )
 """What later commands need is made by earlier ones."""
 
@@ -87,6 +88,7 @@ def test_every_example_does_what_it_says(tmp_path: Path) -> None:
         env = {
             **os.environ,
             "BROKER_ADDRESS": ready["brokers"][0],
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         (tmp_path / "data").mkdir()

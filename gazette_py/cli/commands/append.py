@@ -8,12 +8,13 @@ import click
 
 from gazette_py.cli.appending import Appending, Batching
 from gazette_py.cli.byte_input import open_input
+from gazette_py.cli.completing import complete_journals
 from gazette_py.cli.errors import usage
 from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     duration_option,
     run,
     size_option,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     journalctl append acme/orders -i batch --check-register epoch=7 -o jsonl
     """,
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_journals)
 @click.option("-l", "--selector", metavar="SELECTOR", help="Journals to spread the input over.")
 @click.option("-i", "--input", "source", metavar="FILE|-", default="-", help="What to append.")
 @click.option(
@@ -88,7 +89,7 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Choice(["table", "jsonl"]), default="table", show_default=True
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing about appends which succeed.")
-@broker_options
+@changing_broker_options
 def command(
     name: str | None,
     selector: str | None,

@@ -20,7 +20,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     duration_option,
     output_options,
     run,
@@ -213,7 +213,7 @@ def _check_revisions(entries: Sequence[Entry], revisions: Revisions) -> None:
     help="Wait until enough brokers serve the journals; 30s if no time is given (--wait=1m).",
 )
 @output_options()
-@broker_options
+@changing_broker_options
 def command(
     files: tuple[str, ...],
     recursive: bool,

@@ -11,7 +11,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     output_options,
     run,
     selection_options,
@@ -41,7 +41,7 @@ from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send
     help="Journals to delete in one transaction of etcd.",
 )
 @output_options()
-@broker_options
+@changing_broker_options
 def command(
     selection: Selection,
     everything: bool,

@@ -8,7 +8,14 @@ import click
 
 from gazette_py.cli.changes import Action, Planned
 from gazette_py.cli.labelling import LabelChange, changed_labels
-from gazette_py.cli.options import Broker, Selection, Verb, broker_options, output_options, run
+from gazette_py.cli.options import (
+    Broker,
+    Selection,
+    Verb,
+    changing_broker_options,
+    output_options,
+    run,
+)
 from gazette_py.cli.render import Output
 from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send
 from gazette_py.errors import ValidationError
@@ -42,7 +49,7 @@ from gazette_py.protocol.journal_rules import validate_journal_spec
     help="Changes to make in one transaction of etcd.",
 )
 @output_options()
-@broker_options
+@changing_broker_options
 def command(
     changes: Sequence[str],
     selector: str,

@@ -14,7 +14,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     output_options,
     run,
     selection_options,
@@ -46,7 +46,7 @@ _COLUMNS = (
 @click.option("--dry-run", is_flag=True, help="Print which journals need it, and change none.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_options()
-@broker_options
+@changing_broker_options
 def command(selection: Selection, dry_run: bool, yes: bool, output: Output, broker: Broker) -> None:
     """Let journals go on at the end of what is stored.
 

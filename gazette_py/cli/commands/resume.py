@@ -7,7 +7,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     output_options,
     run,
     selection_options,
@@ -28,7 +28,7 @@ from gazette_py.protocol.enums import SuspendLevel
 )
 @selection_options
 @output_options()
-@broker_options
+@changing_broker_options
 def command(selection: Selection, output: Output, broker: Broker) -> None:
     """Resume suspended journals, ahead of the append which would do so.
 

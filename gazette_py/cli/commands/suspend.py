@@ -7,7 +7,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     output_options,
     run,
     selection_options,
@@ -30,7 +30,7 @@ from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 @selection_options
 @click.option("-f", "--force", is_flag=True, help="Also journals which were written to lately.")
 @output_options()
-@broker_options
+@changing_broker_options
 def command(selection: Selection, force: bool, output: Output, broker: Broker) -> None:
     """Suspend journals: brokers let go of them until the next append, which resumes them.
 

@@ -1,5 +1,6 @@
 """Help of every command: its examples are calls which its parser accepts, and it comes fast."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def _examples(name: str) -> list[list[str]]:
     calls = []
     for line in "\n".join(str(each.epilog) for each in (command, *verbs)).strip().splitlines():
         for part in " ".join(shlex.split(line, comments=True)).split(" | "):
-            words = part.split(" < ")[0].split(" ")
+            words = re.split(" [<>] ", part)[0].split(" ")
             if words[0] == "journalctl":
                 calls.append(words[1:])
     return calls
