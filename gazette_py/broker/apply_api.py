@@ -69,5 +69,5 @@ def _check_allowed(change: pb.ApplyRequest.Change, allowed: LabelSelector) -> No
         labels = LabelSet((Label("name", name),))
     if not allowed.matches(labels):
         raise RpcUnauthenticatedError(
-            "client", "UNAUTHENTICATED", f"the token does not allow changes of journal {name}"
+            "client", "PERMISSION_DENIED", f"the token does not allow changes of journal {name}"
         )

@@ -63,6 +63,8 @@ class Calls:
         capability: Capability,
         context: Context,
         serve: Callable[[Service, LabelSelector], Awaitable[R | None]],
+        *,
+        is_http: bool = False,
     ) -> R:
         """Serve one call, and return its response."""
         response: R | None = None
@@ -72,7 +74,7 @@ class Calls:
             response = await serve(service, visible)
             return response.status if response is not None else Status.OK
 
-        await self.guard(operation, capability, context, call)
+        await self.guard(operation, capability, context, call, is_http=is_http)
         return cast("R", response)  # None only for a client which has gone.
 
     async def guard(
@@ -83,6 +85,7 @@ class Calls:
         call: Serve,
         *,
         ends_with_token: bool = False,
+        is_http: bool = False,
     ) -> None:
         """Serve one call; count it, and answer its errors.
 
@@ -93,6 +96,8 @@ class Calls:
             call: Serves it, of the journals which its token selects; writes to the context given.
             ends_with_token: Once its token has expired, the call ends as if all were told: its
                 client comes back with another one. Else that is an error.
+            is_http: It came over HTTP, which has two statuses for who is not let in. gRPC's clients
+                know one code, which Gazette's brokers answer.
         """
         self._metrics.rpc_started(operation)
         completed = "<error>"
@@ -107,6 +112,8 @@ class Calls:
             completed = _outcome(status)
         except (GazetteError, DecodeError) as exc:
             code, text = status_of(exc)
+            if code is grpc.StatusCode.PERMISSION_DENIED and not is_http:
+                code = grpc.StatusCode.UNAUTHENTICATED
             log.warning(
                 "rpc_failed", rpc=operation, code=code.name, err=text, client=context.peer()
             )

@@ -26,6 +26,8 @@ class BrokerConfig:
     host: str = ""  # Empty: the name of this machine.
     port: str = ""  # A number, `unix:///path`, or empty for a free one.
     http_port: int | None = None  # None: the one after `port`; 0: a free one.
+    allow_origins: tuple[str, ...] = ()  # Of pages which may use the HTTP gateways.
+    http_compat: bool = False  # Appends over HTTP are answered by the reference's statuses.
     max_grpc_recv_size: int = 4 << 20
     limit: int = 1024
     file_root: str = ""

@@ -32,7 +32,7 @@ import grpc.aio
 
 from gazette_py.broker.calls import Calls
 from gazette_py.broker.config import BrokerConfig
-from gazette_py.broker.http import listen_http, new_app, serve_http
+from gazette_py.broker.local_calls import LocalCalls
 from gazette_py.broker.membership import Membership
 from gazette_py.broker.peers import Peers
 from gazette_py.broker.persister import Persister
@@ -65,6 +65,12 @@ from gazette_py.stores.base import Store
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.telemetry.log import get_logger
 from gazette_py.telemetry.metrics import Metrics
+from gazette_py.web.byte_gateway import ByteGateway
+from gazette_py.web.byte_responses import Here
+from gazette_py.web.cors import Cors
+from gazette_py.web.debug import debug_app
+from gazette_py.web.json_gateway import JsonGateway
+from gazette_py.web.server import listen_http, routed, serve_http
 
 log = get_logger(__name__)
 
@@ -146,7 +152,8 @@ class Broker:
         self._tokens = SignedTokens(keys, clock) if keys else Tokens()
         self._verifier = KeyVerifier(keys, clock) if keys else Verifier()
         self._calls = Calls(self._metrics, self._verifier)
-        journals = JournalServicer(self._calls, StoredFragments(self._spools, self._executor))
+        self._fragments = StoredFragments(self._spools, self._executor)
+        journals = JournalServicer(self._calls, self._fragments)
         add_service(self._server, protocol_pb2_grpc.add_JournalServicer_to_server, journals)
         add_service(
             self._server,
@@ -301,9 +308,9 @@ class Broker:
         await self._server.start()
         tasks = Tasks()
         try:
-            for i, listener in enumerate(self._listeners):
-                app = self._app(is_public=i == 0 and self._config.debug_private)
-                tasks.start(serve_http(app, listener), "http")
+            tasks.start(serve_http(self._gateways(), self._listeners[0]), "http")
+            for listener in self._listeners[1:]:
+                tasks.start(serve_http(self._debug_app(is_public=False), listener), "debug http")
             tasks.start(self._stores.run(), "stores")
             await tasks.first(self._membership.join())
             tasks.start(self._mirror.run(), "mirror")
@@ -397,7 +404,19 @@ class Broker:
             self._signalled.clear()
             log.warning("fragments_pending", count=self._persister.pending)
 
-    def _app(self, *, is_public: bool) -> Any:
+    def _gateways(self) -> Any:
+        """Return the application of our HTTP port."""
+        config = self._config
+        calls = LocalCalls(
+            self._calls, self._fragments, self._spools, lambda: self._mirror.keyspace
+        )
+        host, port = config.host or socket.gethostname(), self._listeners[0].getsockname()[1]
+        here = Here(self._spec.id, f"http://{host}:{port}")
+        journals = ByteGateway(calls, here, self._clock, is_compat=config.http_compat)
+        debug = self._debug_app(is_public=config.debug_private)
+        return Cors(routed(debug, JsonGateway(calls), journals), config.allow_origins)
+
+    def _debug_app(self, *, is_public: bool) -> Any:
         def why_unready() -> str:
             if not self._is_ready:
                 return "not serving: starting or stopped"
@@ -412,7 +431,7 @@ class Broker:
         def why_waiting() -> str:
             return self._membership.why_needed() if self._is_draining else ""
 
-        return new_app(self._metrics, why_unready, why_waiting, story, is_public=is_public)
+        return debug_app(self._metrics, why_unready, why_waiting, story, is_public=is_public)
 
 
 def _raise_file_limit() -> None:

@@ -8,7 +8,8 @@ Invariants:
     SF2  The directory holds at most `bytes_max`. Beyond, writes fail with ENOSPC before the disk is
          full, and the appends they belong to are rolled back.
     SF3  What is on its way to a store is always written: it is what makes room again. Copies of
-         what is stored take at most half of the room: readers of history do not stop appends.
+         what is stored, and bodies of requests which are still coming in, take at most half of the
+         room: neither readers of history nor slow clients stop appends.
 """
 
 import errno
@@ -35,6 +36,7 @@ class SpoolUse(Enum):
     CONTENT = auto()  # Of appends, which no store has.
     UPLOAD = auto()  # The same once more, as a store shall have it.
     COPY = auto()  # Of what a store has.
+    BODY = auto()  # Of a request, from which an append may come.
 
 
 class SpoolFile:
@@ -176,10 +178,12 @@ class SpoolDirectory:
     def _has_room(self, length: int, use: SpoolUse) -> bool:
         if use is SpoolUse.UPLOAD:
             return True
-        if use is SpoolUse.COPY and self._used[use] + length > self._bytes_max // 2:
+        used = self._used
+        passing = used[SpoolUse.COPY] + used[SpoolUse.BODY]
+        if use is not SpoolUse.CONTENT and passing + length > self._bytes_max // 2:
             return False
         # Uploads end by themselves. To refuse appends for them would halve the budget.
-        held = self._used[SpoolUse.CONTENT] + self._used[SpoolUse.COPY]
+        held = used[SpoolUse.CONTENT] + passing
         return held + length <= self._bytes_max
 
     def give(self, length: int, use: SpoolUse) -> None:

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -27,7 +28,6 @@ _UNBUILT: Final = {
     "broker.peer-cert-file": "TLS",
     "broker.peer-cert-key-file": "TLS",
     "broker.peer-ca-file": "TLS",
-    "broker.allow-origin": "the HTTP gateway",
 }
 
 _SECRET: Final = frozenset({"etcd.password", "broker.auth-keys"})
@@ -47,6 +47,18 @@ def _permissions(text: str) -> int:
         return int(text, 8)
     except ValueError as exc:
         raise ValueError(f"{text!r} is no octal number such as 0640") from exc
+
+
+def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        parts = urlsplit(text)
+        if not (parts.scheme and parts.netloc and text == f"{parts.scheme}://{parts.netloc}"):
+            raise usage(
+                "--broker.allow-origin",
+                f"{text!r} is no origin",
+                "Give scheme://host or scheme://host:port, as browsers send it: without a path.",
+            )
+    return texts
 
 
 def _option(name: str, **attrs: Any) -> Callable[[Any], Any]:
@@ -104,7 +116,7 @@ BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
     is_eager=True,
     expose_value=False,
     callback=_load_file,
-    help="TOML file with sections [broker], [etcd], [log] and [debug].",
+    help="TOML file with sections [broker], [http], [etcd], [log] and [debug].",
 )
 @click.option(
     "--print-config", is_flag=True, help="Print the configuration with its sources, exit."
@@ -114,6 +126,12 @@ BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
 @_option("broker.host", default="", help="Advertised host; this machine's name if it is not given.")
 @_option("broker.port", default="", help="gRPC port, or unix:///path; a free one if not given.")
 @_option("broker.http-port", type=int, default=None, help="HTTP port; the one after the gRPC port.")
+@_option(
+    "broker.allow-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose pages may use the HTTP gateways, such as http://host:port. Repeatable.",
+)
 @_option(
     "broker.max-grpc-recv-size",
     callback=parsed_by(parse_size),
@@ -181,6 +199,11 @@ BROKER_ZONE=eu-west-1a BROKER_PORT=8080 gazette-py serve --log.level info
 )
 @_option("broker.persist-concurrency", type=int, default=32, help="Uploads at a time.")
 @_unbuilt
+@_option(
+    "http.compat",
+    is_flag=True,
+    help="Answer every append over HTTP which is refused with 500, as Gazette does.",
+)
 @_option("etcd.address", default="http://localhost:2379", help="URL of etcd.")
 @_option("etcd.prefix", default="/gazette/cluster", help="Root of the cluster's keys.")
 @_option(
@@ -237,6 +260,8 @@ def _config(values: Mapping[str, Any]) -> "BrokerConfig":
         host=values["broker_host"],
         port=port,
         http_port=values["broker_http_port"],
+        allow_origins=_origins(values["broker_allow_origin"]),
+        http_compat=values["http_compat"],
         max_grpc_recv_size=values["broker_max_grpc_recv_size"],
         limit=values["broker_limit"],
         file_root=values["broker_file_root"] or "",

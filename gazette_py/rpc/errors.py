@@ -49,6 +49,11 @@ def translate(exc: grpc.aio.AioRpcError, peer: str) -> RpcError:
         if (error := tls_error(peer, code.name, detail)) is not None:
             return error
         detail = with_hint(peer, detail)
+    return error_of(code, detail, peer)
+
+
+def error_of(code: grpc.StatusCode, detail: str, peer: str) -> RpcError:
+    """Return our error of a code and its text."""
     return _BY_CODE.get(code, RpcError)(peer, code.name, detail)
 
 

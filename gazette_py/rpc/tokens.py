@@ -112,7 +112,8 @@ class Verifier:
             required: All of it must be claimed.
 
         Raises:
-            RpcUnauthenticatedError: It is not let in; the reason shows nothing secret.
+            RpcUnauthenticatedError: It is not let in; the reason shows nothing secret. Its code is
+                UNAUTHENTICATED, or PERMISSION_DENIED if only the capability is lacking.
         """
         return None
 
@@ -147,7 +148,8 @@ class KeyVerifier(Verifier):
             self._cached.move_to_end(token)
         check_times(claims, self._clock.now())
         if missing := required & ~claims.capability:
-            raise _refused(f"the token lacks {' and '.join(names_of(missing))}")
+            lacking = f"the token lacks {' and '.join(names_of(missing))}"
+            raise RpcUnauthenticatedError("client", "PERMISSION_DENIED", lacking)
         return claims
 
     def _claims_of(self, token: str) -> Claims:

@@ -56,6 +56,7 @@ class InProcessCluster:
     ) -> None:
         self.faults = Faults()
         self.addresses: list[str] = []
+        self.http: list[str] = []  # URLs of the brokers' HTTP ports.
         self.store = Path()  # Of all fragments, whatever store a journal names.
         self._configs = [
             {"zone": zones[i % len(zones)], "id": f"broker-{i}", **broker} for i in range(brokers)
@@ -71,7 +72,8 @@ class InProcessCluster:
 
     def connect(self, **options: Any) -> Client:
         """Return a client for the caller's event loop; options are those of `connect`."""
-        return connect(self.address, **{"file_root": str(self.store), **options})
+        keys = self._configs[0].get("auth_keys", "")
+        return connect(self.address, **{"file_root": str(self.store), "auth_keys": keys, **options})
 
     def create(self, *journals: str, **spec: Any) -> None:
         """Create journals, and return once they take appends.
@@ -148,8 +150,11 @@ class InProcessCluster:
                 serving = [asyncio.Event() for _ in brokers]
                 for broker, serves in zip(brokers, serving, strict=True):
 
-                    def on_ready(endpoint: str, _: int, serves: asyncio.Event = serves) -> None:
+                    def on_ready(
+                        endpoint: str, http_port: int, serves: asyncio.Event = serves
+                    ) -> None:
                         self.addresses.append(endpoint)
+                        self.http.append(f"http://127.0.0.1:{http_port}")
                         serves.set()
 
                     task = running.create_task(broker.run(on_ready), name="broker of a test")

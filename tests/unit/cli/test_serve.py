@@ -23,6 +23,7 @@ OPTIONS = [
     ("broker.min-append-rate", "BROKER_MIN_APPEND_RATE", "65536", "10", "10"),
     ("broker.max-replication", "BROKER_MAX_REPLICATION", "9", "3", "3"),
     ("broker.watch-delay", "BROKER_WATCH_DELAY", "0.03", "1s", "1.0"),
+    ("broker.allow-origin", "BROKER_ALLOW_ORIGIN", "()", "http://a:1", "('http://a:1',)"),
     ("etcd.address", "ETCD_ADDRESS", "'http://localhost:2379'", "http://e:1", "'http://e:1'"),
     ("etcd.lease", "ETCD_LEASE_TTL", "20.0", "2s", "2.0"),
     ("etcd.prefix", "ETCD_PREFIX", "'/gazette/cluster'", "/x", "'/x'"),
@@ -38,7 +39,6 @@ UNBUILT = [
     "broker.peer-cert-file",
     "broker.peer-cert-key-file",
     "broker.peer-ca-file",
-    "broker.allow-origin",
 ]
 
 
@@ -77,6 +77,18 @@ def test_an_option_whose_feature_is_not_built_is_refused(flag: str) -> None:
         assert failure.what == f"--{flag}"
         assert "is not built yet" in failure.detail
         assert "c2VjcmV0" not in result.output
+
+
+@pytest.mark.parametrize("origin", ["*", "http://host/", "host:80", "null", ""])
+def test_an_origin_which_no_browser_sends_is_refused(origin: str) -> None:
+    flag = f"--broker.allow-origin={origin}"
+    result = CliRunner().invoke(command, [flag], standalone_mode=False)
+    assert refused(result).failure.detail == f"{origin!r} is no origin"
+
+
+def test_appends_over_http_may_be_answered_as_the_reference_does() -> None:
+    assert "http.compat = False  # default" in printed()
+    assert "http.compat = True  # flag" in printed("--http.compat")
 
 
 def test_it_does_not_run_without_assertions() -> None:

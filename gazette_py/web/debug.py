@@ -1,4 +1,4 @@
-"""HTTP of a broker: readiness, metrics and diagnostics.
+"""Diagnostics of a broker.
 
     /debug/ready     200 once the broker serves, with what it waits for while it drains; else 503
                      and why
@@ -10,36 +10,19 @@ The last is for loopback clients only.
 """
 
 import asyncio
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gazette_py.errors import ConfigError
 from gazette_py.telemetry.metrics import CONTENT_TYPE, Metrics
 
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-def listen_http(host: str, port: int, option: str) -> socket.socket:
-    """Bind a port (0: a free one).
-
-    Raises:
-        ConfigError: It is in use, or may not be bound. It names `option`.
-    """
-    try:
-        return socket.create_server((host, port), backlog=128)
-    except OSError as exc:
-        raise ConfigError(option, f"cannot listen at {host}:{port}: {exc.strerror}") from exc
-
-
-def new_app(
+def debug_app(
     metrics: Metrics,
     why_unready: Callable[[], str],
     why_waiting: Callable[[], str],
@@ -84,26 +67,3 @@ def new_app(
     if not is_public:
         routes += [Route("/debug/metrics", expose), Route("/debug/story", tell)]
     return Starlette(routes=routes)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the broker."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve_http(app: Any, listener: socket.socket) -> None:
-    """Serve until cancelled; then open connections are dropped."""
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await serving
-        raise

@@ -1,0 +1,1 @@
+"""HTTP: journals as bytes, events and JSON, and a broker's diagnostics."""
