@@ -160,7 +160,7 @@ async def broker_in_process(directory: Path, file_root: str = "") -> AsyncIterat
     calls = Calls(metrics, Verifier())
     servicer = JournalServicer(calls, StoredFragments(spools, executor))
     add_service(server, add_JournalServicer_to_server, servicer)
-    add_service(server, add_InspectionServicer_to_server, InspectionServicer(calls))
+    add_service(server, add_InspectionServicer_to_server, InspectionServicer(calls, spools))
     await server.start()
     mirror.add_observer(service.on_keyspace)
     calls.start(service)

@@ -1,12 +1,15 @@
-"""InspectJournal: what this broker knows of a journal, for its operator.
+"""InspectJournal and InspectBroker: what this broker knows of a journal, and how itself is.
 
-It is asked broker by broker: each has its own replica, and has listed the stores by itself.
+For operators, who ask broker by broker: each has its own replicas, disk and clock, and has listed
+the stores by itself.
 """
 
 from gazette_py.broker.replica import Replica
 from gazette_py.broker.service import Service
+from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.core.allocator.shortfall import shortfall_now
 from gazette_py.core.allocator.state import observe
+from gazette_py.core.member_load import loads_of
 from gazette_py.pb import inspection_pb2 as pb
 from gazette_py.pb.protocol_pb2 import JOURNAL_NOT_FOUND
 from gazette_py.protocol import convert
@@ -49,4 +52,26 @@ def _replica(replica: Replica) -> pb.Replica:
             pb.Conflict(fragments=map(convert.fragment_to_pb, fragments))
             for fragments in replica.conflicts
         ],
+    )
+
+
+def serve_inspect_broker(
+    service: Service, spools: SpoolDirectory, _request: pb.InspectBrokerRequest
+) -> pb.InspectBrokerResponse:
+    """Tell how this broker is, and which members its cluster has."""
+    return pb.InspectBrokerResponse(
+        header=convert.header_to_pb(service.unrouted_header()),
+        unix_ms=int(service.clock.now() * 1000),
+        spools=pb.Spools(
+            used=spools.bytes_used, max=spools.bytes_max, disk_free=spools.disk_free()
+        ),
+        members=[
+            pb.Member(
+                spec=convert.broker_to_pb(load.broker),
+                assignments=load.assignments,
+                primaries=load.primaries,
+            )
+            for load in loads_of(service.keyspace)
+        ],
+        max_replication=service.max_replication,
     )

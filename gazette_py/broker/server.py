@@ -158,7 +158,7 @@ class Broker:
         add_service(
             self._server,
             inspection_pb2_grpc.add_InspectionServicer_to_server,
-            InspectionServicer(self._calls),
+            InspectionServicer(self._calls, self._spools),
         )
         self._spec = self._listen()
         self._listeners = self._listen_http()

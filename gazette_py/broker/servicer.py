@@ -8,11 +8,12 @@ from gazette_py.broker.append_api import serve_append
 from gazette_py.broker.apply_api import serve_apply
 from gazette_py.broker.calls import Calls, Context
 from gazette_py.broker.fragments_api import serve_fragments, serve_store_health
-from gazette_py.broker.inspection_api import serve_inspect_journal
+from gazette_py.broker.inspection_api import serve_inspect_broker, serve_inspect_journal
 from gazette_py.broker.list_api import serve_list
 from gazette_py.broker.read_api import serve_read
 from gazette_py.broker.replicate_api import serve_replicate
 from gazette_py.broker.service import Service
+from gazette_py.broker.spool_file import SpoolDirectory
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.broker.token import Signal
 from gazette_py.pb import inspection_pb2 as inspection
@@ -103,8 +104,9 @@ class JournalServicer(protocol_pb2_grpc.JournalServicer):
 class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
     """What operators ask, and the reference does not know."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, spools: SpoolDirectory) -> None:
         self._calls = calls
+        self._spools = spools
 
     async def InspectJournal(
         self, request: inspection.InspectJournalRequest, context: Context
@@ -119,3 +121,15 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
             )
 
         return await self._calls.unary("InspectJournal", Capability.READ, context, serve)
+
+    async def InspectBroker(
+        self, request: inspection.InspectBrokerRequest, context: Context
+    ) -> inspection.InspectBrokerResponse:
+        """Tell how this broker is, and which members it sees."""
+
+        async def serve(service: Service, _: LabelSelector) -> inspection.InspectBrokerResponse:
+            return serve_inspect_broker(
+                service, self._spools, decoded(request, inspection.InspectBrokerRequest)
+            )
+
+        return await self._calls.unary("InspectBroker", Capability.LIST, context, serve)

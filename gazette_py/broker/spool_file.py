@@ -142,12 +142,16 @@ class SpoolDirectory:
                 "--broker.spool-dir", f"{path} is in use by another process: give each its own"
             ) from exc
         self._sweep()
-        self._bytes_max = bytes_max or int(shutil.disk_usage(path).free * _FREE_SHARE)
+        self.bytes_max = bytes_max or int(shutil.disk_usage(path).free * _FREE_SHARE)
 
     @property
     def bytes_used(self) -> int:
         """Bytes of all files together."""
         return sum(self._used.values())
+
+    def disk_free(self) -> int:
+        """Return the bytes which the disk under it has left for us."""
+        return shutil.disk_usage(self.path).free
 
     def open(self, journal: str, begin: int, use: SpoolUse = SpoolUse.CONTENT) -> SpoolFile:
         """Make an empty file for a fragment.
@@ -171,7 +175,7 @@ class SpoolDirectory:
                 return
         raise OSError(
             errno.ENOSPC,
-            f"spool directory {self.path} holds {self.bytes_used} of {self._bytes_max} bytes:"
+            f"spool directory {self.path} holds {self.bytes_used} of {self.bytes_max} bytes:"
             " the fragment stores do not take content fast enough",
         )
 
@@ -180,11 +184,11 @@ class SpoolDirectory:
             return True
         used = self._used
         passing = used[SpoolUse.COPY] + used[SpoolUse.BODY]
-        if use is not SpoolUse.CONTENT and passing + length > self._bytes_max // 2:
+        if use is not SpoolUse.CONTENT and passing + length > self.bytes_max // 2:
             return False
         # Uploads end by themselves. To refuse appends for them would halve the budget.
         held = used[SpoolUse.CONTENT] + passing
-        return held + length <= self._bytes_max
+        return held + length <= self.bytes_max
 
     def give(self, length: int, use: SpoolUse) -> None:
         """Count bytes which were removed."""

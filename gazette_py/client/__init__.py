@@ -15,7 +15,7 @@ from gazette_py.client.batches import Batch, LineBatch
 from gazette_py.client.change import Change
 from gazette_py.client.claim_check import ClaimCheck
 from gazette_py.client.client import Client, ListedFragment, connect
-from gazette_py.client.inspection import Inspected, InspectedReplica
+from gazette_py.client.inspection import Inspected, InspectedBroker, InspectedReplica
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Reader, ReaderHealth
 from gazette_py.client.view import JournalChange, JournalView
@@ -34,6 +34,7 @@ __all__ = [
     "Client",
     "Content",
     "Inspected",
+    "InspectedBroker",
     "InspectedReplica",
     "JournalChange",
     "JournalView",

@@ -23,7 +23,7 @@ from gazette_py.client.backoff import backoff_s
 from gazette_py.client.change import Change, change_to_pb
 from gazette_py.client.dispatch import Connection, Dispatcher, RouteCache
 from gazette_py.client.history import BUDGET_BYTES
-from gazette_py.client.inspection import Inspected
+from gazette_py.client.inspection import Inspected, InspectedBroker
 from gazette_py.client.listing import ListedJournal, ListResult
 from gazette_py.client.reader import Access, Reader
 from gazette_py.client.view import JournalView
@@ -360,6 +360,22 @@ class Client:
             JournalNotFoundError: It was deleted meanwhile.
         """
         return await inspection.inspect(self._dispatcher, journal, timeout_s=self._timeout_s)
+
+    async def inspect_broker(
+        self, endpoint: str = "", *, timeout_s: float | None = None
+    ) -> InspectedBroker:
+        """Return how a broker is, and whom it sees in its cluster. It is not repeated.
+
+        Args:
+            endpoint: Its own; "": of whoever is at the client's address.
+            timeout_s: Of the call; None: the client's. A broker which does not answer is told.
+        """
+        return await inspection.inspect_broker(
+            self._dispatcher,
+            self._clock,
+            endpoint,
+            timeout_s=self._timeout_s if timeout_s is None else timeout_s,
+        )
 
     async def apply(self, changes: Iterable[Change]) -> int:
         """Make all changes, or none, and return the revision at which they were made.

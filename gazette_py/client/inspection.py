@@ -1,7 +1,9 @@
-"""What each broker of a journal knows of it: our brokers tell more than the public protocol asks.
+"""What brokers know of a journal and of themselves: ours tell more than the public protocol asks.
 
 Brokers are called one by one, at the endpoints of the journal's route, and a broker which cannot be
 reached is part of the answer: who looks at a journal in trouble wants to hear of it.
+
+Units: seconds, bytes.
 """
 
 import asyncio
@@ -13,6 +15,8 @@ from gazette_py import errors
 from gazette_py.client import outcomes
 from gazette_py.client.dispatch import Dispatcher
 from gazette_py.client.listing import ListedJournal
+from gazette_py.clock import Clock
+from gazette_py.core.member_load import MemberLoad
 from gazette_py.pb import inspection_pb2 as pb
 from gazette_py.pb.inspection_pb2_grpc import InspectionStub
 from gazette_py.protocol import convert
@@ -47,6 +51,22 @@ class Inspected:
     limit: str = ""  # Which keeps the journal from what it asks for: members, limits or zones.
     limit_reason: str = ""  # In words; without a limit: what is under way.
     replica: InspectedReplica | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectedBroker:
+    """How a broker is, by itself."""
+
+    endpoint: str  # At which it was asked; "" for the service address.
+    refusal: str = ""  # Why it told nothing of what follows; "" if it did.
+    broker: ProcessID = ProcessID()
+    clock_ahead_s: float = 0.0  # Of its wall clock before ours, within `clock_error_s`.
+    clock_error_s: float = 0.0
+    spool_used_bytes: int = 0
+    spool_max_bytes: int = 0
+    disk_free_bytes: int = 0  # Under its spools.
+    max_replication: int = 0
+    members: tuple[MemberLoad, ...] = ()  # Of its cluster, by ascending ID.
 
 
 async def inspect(
@@ -100,5 +120,45 @@ def _replica(message: pb.Replica) -> InspectedReplica:
         conflicts=tuple(
             tuple(map(convert.fragment_from_pb, conflict.fragments))
             for conflict in message.conflicts
+        ),
+    )
+
+
+async def inspect_broker(
+    dispatcher: Dispatcher, clock: Clock, endpoint: str, *, timeout_s: float
+) -> InspectedBroker:
+    """Ask one broker, at its own endpoint; "": whoever is at the service address."""
+    try:
+        async with dispatcher.borrow_at(endpoint) as connection:
+            stub = InspectionStub(connection.channel)
+            metadata = connection.tokens.metadata(Capability.LIST)
+            asked = clock.now()
+            response = await stub.InspectBroker(
+                pb.InspectBrokerRequest(), timeout=timeout_s, metadata=metadata
+            )
+            answered = clock.now()
+    except errors.ConfigError as exc:
+        return InspectedBroker(endpoint=endpoint, refusal=str(exc))
+    except grpc.aio.AioRpcError as exc:
+        is_unknown = exc.code() is grpc.StatusCode.UNIMPLEMENTED
+        refusal = NOT_OURS if is_unknown else str(translate(exc, endpoint or dispatcher.addresses))
+        return InspectedBroker(endpoint=endpoint, refusal=refusal)
+    spools = response.spools
+    return InspectedBroker(
+        endpoint=endpoint,
+        broker=convert.header_from_pb(response.header).process_id,
+        clock_ahead_s=response.unix_ms / 1000 - (asked + answered) / 2,
+        clock_error_s=(answered - asked) / 2,
+        spool_used_bytes=spools.used,
+        spool_max_bytes=spools.max,
+        disk_free_bytes=spools.disk_free,
+        max_replication=response.max_replication,
+        members=tuple(
+            MemberLoad(
+                broker=convert.broker_from_pb(member.spec),
+                assignments=member.assignments,
+                primaries=member.primaries,
+            )
+            for member in response.members
         ),
     )

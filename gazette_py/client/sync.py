@@ -275,6 +275,7 @@ class Client(_Twin[_client.Client]):
     list = _call(_client.Client.list)
     watch = _iterate(_client.Client.watch)
     inspect = _call(_client.Client.inspect)
+    inspect_broker = _call(_client.Client.inspect_broker)
     apply = _call(_client.Client.apply)
     fragments = _iterate(_client.Client.fragments)
     store_health = _call(_client.Client.store_health)

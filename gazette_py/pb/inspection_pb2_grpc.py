@@ -39,6 +39,11 @@ class InspectionStub(object):
                 request_serializer=gazette__py_dot_pb_dot_inspection__pb2.InspectJournalRequest.SerializeToString,
                 response_deserializer=gazette__py_dot_pb_dot_inspection__pb2.InspectJournalResponse.FromString,
                 _registered_method=True)
+        self.InspectBroker = channel.unary_unary(
+                '/gazette_py.Inspection/InspectBroker',
+                request_serializer=gazette__py_dot_pb_dot_inspection__pb2.InspectBrokerRequest.SerializeToString,
+                response_deserializer=gazette__py_dot_pb_dot_inspection__pb2.InspectBrokerResponse.FromString,
+                _registered_method=True)
 
 
 class InspectionServicer(object):
@@ -51,6 +56,13 @@ class InspectionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InspectBroker(self, request, context):
+        """Tells how the broker which is called is, and which members it sees in its cluster.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InspectionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +70,11 @@ def add_InspectionServicer_to_server(servicer, server):
                     servicer.InspectJournal,
                     request_deserializer=gazette__py_dot_pb_dot_inspection__pb2.InspectJournalRequest.FromString,
                     response_serializer=gazette__py_dot_pb_dot_inspection__pb2.InspectJournalResponse.SerializeToString,
+            ),
+            'InspectBroker': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectBroker,
+                    request_deserializer=gazette__py_dot_pb_dot_inspection__pb2.InspectBrokerRequest.FromString,
+                    response_serializer=gazette__py_dot_pb_dot_inspection__pb2.InspectBrokerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +104,33 @@ class Inspection(object):
             '/gazette_py.Inspection/InspectJournal',
             gazette__py_dot_pb_dot_inspection__pb2.InspectJournalRequest.SerializeToString,
             gazette__py_dot_pb_dot_inspection__pb2.InspectJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectBroker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gazette_py.Inspection/InspectBroker',
+            gazette__py_dot_pb_dot_inspection__pb2.InspectBrokerRequest.SerializeToString,
+            gazette__py_dot_pb_dot_inspection__pb2.InspectBrokerResponse.FromString,
             options,
             channel_credentials,
             insecure,

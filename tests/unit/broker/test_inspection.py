@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from broker_in_process import InProcess, broker_in_process
 
+from gazette_py.client import connect
 from gazette_py.pb import inspection_pb2 as pb
 from gazette_py.pb.inspection_pb2_grpc import InspectionStub
 from gazette_py.pb.protocol_pb2 import JOURNAL_NOT_FOUND, OK
@@ -69,3 +70,29 @@ async def test_what_the_last_listing_of_the_stores_found(broker: InProcess) -> N
     assert seen.listing_error == "the store is away"
     (conflict,) = seen.conflicts
     assert [convert.fragment_from_pb(each) for each in conflict.fragments] == [one, other]
+
+
+async def test_how_the_broker_is(broker: InProcess) -> None:
+    await broker.serve(JOURNAL, replication=1)
+    replica = await broker.serve("another/journal", replication=1)
+    broker.commit(replica, 0, b"hello")
+    async with connect(broker.endpoint, metrics=False) as client:
+        seen = await client.inspect_broker()
+        same = await client.inspect_broker(broker.endpoint)
+    assert (seen.refusal, seen.broker) == ("", broker.service.self_id)
+    assert (seen.spool_used_bytes, seen.spool_max_bytes) == (5, broker.spools.bytes_max)
+    assert seen.disk_free_bytes > 0
+    assert seen.max_replication == broker.service.max_replication
+    assert abs(seen.clock_ahead_s) <= seen.clock_error_s + 0.002
+    (member,) = seen.members
+    assert (member.broker.id, member.broker.journal_limit) == (seen.broker, 10)
+    assert (member.assignments, member.primaries) == (2, 2)
+    assert (same.endpoint, same.members) == (broker.endpoint, seen.members)
+
+
+async def test_a_broker_which_is_not_there_is_told() -> None:
+    async with connect("http://127.0.0.1:1", metrics=False) as client:
+        seen = await client.inspect_broker("http://127.0.0.1:2", timeout_s=5)
+        other = await client.inspect_broker("ftp://nowhere")
+    assert "http://127.0.0.1:2: UNAVAILABLE" in seen.refusal
+    assert "ftp" in other.refusal
