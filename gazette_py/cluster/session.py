@@ -110,12 +110,8 @@ class Session:
 
     async def set_exiting(self, member: Member) -> bool:
         """Ask to be drained. Return False if the key has changed since `member` was read."""
-        value = convert.broker_to_pb(replace(member.broker, exiting=True)).SerializeToString()
-        result = await self._etcd.txn(
-            [Compare(self._key, Target.MOD, member.mod_revision)],
-            [Put(self._key, value, ignore_lease=True)],
-        )
-        return result.succeeded
+        assert member.key == self._key, "ours"
+        return await mark_exiting(self._etcd, member)
 
     async def wait_lost(self) -> None:
         """Return once the lease has been lost."""
@@ -129,3 +125,16 @@ class Session:
         keeper, self._keeper = self._keeper, None
         await keeper.stop()
         await self._etcd.revoke_lease(self._lease)
+
+
+async def mark_exiting(etcd: Etcd, member: Member) -> bool:
+    """Have a member be drained: the allocator moves its journals to others, as far as they can.
+
+    Its key keeps its lease. Return False if the key has changed since `member` was read.
+    """
+    value = convert.broker_to_pb(replace(member.broker, exiting=True)).SerializeToString()
+    result = await etcd.txn(
+        [Compare(member.key, Target.MOD, member.mod_revision)],
+        [Put(member.key, value, ignore_lease=True)],
+    )
+    return result.succeeded

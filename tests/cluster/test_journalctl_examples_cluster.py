@@ -26,8 +26,20 @@ ORDER = (
         "lake",
         "verify",
     ),
-    *("attach-uuids", "suspend", "resume", "reset-head", "store", "diff", "delete"),
-    *("token", "context", "config", "completion"),
+    *(
+        "attach-uuids",
+        "suspend",
+        "resume",
+        "reset-head",
+        "store",
+        "diff",
+        "brokers",
+        "delete",
+        "token",
+        "context",
+        "config",
+        "completion",
+    ),
 )
 """What later commands need is made by earlier ones."""
 
@@ -89,6 +101,7 @@ def test_every_example_does_what_it_says(tmp_path: Path) -> None:
             **os.environ,
             "BROKER_ADDRESS": ready["brokers"][0],
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "ETCD_ADDRESS": ready["etcd"],
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         (tmp_path / "data").mkdir()

@@ -4,7 +4,11 @@ Pure. The rules are those of `shed_capacities`: members give their capacity up a
 room for all, and as many members as the greatest replication stay.
 """
 
-from gazette_py.core.allocator.state import AllocState
+from copy import copy
+from dataclasses import replace
+
+from gazette_py.core.allocator.state import AllocState, observe
+from gazette_py.core.keyspace import KeySpace
 from gazette_py.protocol.route import ProcessID
 
 
@@ -28,3 +32,16 @@ def why_needed(state: AllocState, own: ProcessID, assigned: int) -> str:
         )
     leader = state.leader.broker.id if state.leader is not None else "nobody"
     return f"{assigned} assignments have not been moved yet; {leader} leads the allocator"
+
+
+def why_not_drained(keyspace: KeySpace, member: ProcessID, max_replication: int) -> str:
+    """Return why others could not take all that a member has, were it exiting; "" if they could."""
+    known = keyspace.members[member]
+    marked = copy(keyspace)
+    marked.members = keyspace.members | {
+        member: replace(known, broker=replace(known.broker, exiting=True))
+    }
+    state = observe(marked, max_replication)
+    if state.shares[member].effective == 0:
+        return ""
+    return why_needed(state, member, len(keyspace.assignments_by_member(member)))

@@ -2,7 +2,7 @@
 
 from keyspaces import Maker, process
 
-from gazette_py.core.allocator.drain import why_needed
+from gazette_py.core.allocator.drain import why_needed, why_not_drained
 from gazette_py.core.allocator.state import observe
 
 A, B, C, D = "a/broker-1", "b/broker-1", "c/broker-1", "d/broker-1"
@@ -59,3 +59,27 @@ def test_it_was_alone_and_there_are_no_journals() -> None:
     maker = Maker()
     maker.member(A, exiting=True)
     assert "nobody" not in told(maker, 0)
+
+
+def test_who_could_be_drained_is_told_before_anything_is_changed() -> None:
+    maker = Maker()
+    for member in (A, B):
+        maker.member(member, 10)
+    maker.item("small/journal", 1)
+    maker.assign_all("small/journal", A)
+    keyspace = maker.keyspace()
+    assert why_not_drained(keyspace, process(A), 9) == ""
+    assert not keyspace.members[process(A)].broker.exiting
+
+
+def test_who_could_not_is_told_why() -> None:
+    maker = Maker()
+    for member in (A, B):
+        maker.member(member, 10)
+    maker.item("wide/journal", 3)
+    maker.assign_all("wide/journal", A, B)
+    assert why_not_drained(maker.keyspace(), process(A), 9).startswith(
+        "journal wide/journal wants 3 brokers, and there are 1 beside this one"
+    )
+    # Brokers which bound replication by 1 place one replica only.
+    assert why_not_drained(maker.keyspace(), process(A), 1) == ""
