@@ -36,6 +36,10 @@ def serve_inspect_journal(
         limit=limit or "",
         limit_reason=reason,
         replica=None if found is None else _replica(found),
+        is_consistent=(
+            len(service.keyspace.assignments_of(journal)) == wanted
+            and service.keyspace.is_consistent(journal)
+        ),
     )
 
 

@@ -33,6 +33,7 @@ _COMMANDS = {
     "suspend": ("suspend", "Have brokers let go of journals until the next append."),
     "resume": ("resume", "Have brokers take up suspended journals."),
     "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),
+    "wait": ("wait", "Wait until journals are served, consistent, or stored."),
     "brokers": ("brokers", "The brokers of the cluster, and draining one."),
     "store": ("store", "Check the stores of fragments."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),

@@ -51,6 +51,7 @@ class Inspected:
     limit: str = ""  # Which keeps the journal from what it asks for: members, limits or zones.
     limit_reason: str = ""  # In words; without a limit: what is under way.
     replica: InspectedReplica | None = None
+    is_consistent: bool = False  # All replicas are there, and agree who they are.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ async def _ask(
         limit=response.limit,
         limit_reason=response.limit_reason,
         replica=_replica(response.replica) if response.HasField("replica") else None,
+        is_consistent=response.is_consistent,
     )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from gazette_py.pb import protocol_pb2 as gazette__py_dot_pb_dot_protocol__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egazette_py/pb/inspection.proto\x12\ngazette_py\x1a\x1cgazette_py/pb/protocol.proto\"(\n\x15InspectJournalRequest\x12\x0f\n\x07journal\x18\x01 \x01(\t\"\xa7\x01\n\x16InspectJournalResponse\x12 \n\x06status\x18\x01 \x01(\x0e\x32\x10.protocol.Status\x12 \n\x06header\x18\x02 \x01(\x0b\x32\x10.protocol.Header\x12\r\n\x05limit\x18\x03 \x01(\t\x12\x14\n\x0climit_reason\x18\x04 \x01(\t\x12$\n\x07replica\x18\x05 \x01(\x0b\x32\x13.gazette_py.Replica\"\xa6\x01\n\x07Replica\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\x12\x11\n\tfragments\x18\x03 \x01(\x03\x12\x19\n\x11unpersisted_bytes\x18\x04 \x01(\x03\x12\x11\n\tis_listed\x18\x05 \x01(\x08\x12\x15\n\rlisting_error\x18\x06 \x01(\t\x12\'\n\tconflicts\x18\x07 \x03(\x0b\x32\x14.gazette_py.Conflict\"1\n\x08\x43onflict\x12%\n\tfragments\x18\x01 \x03(\x0b\x32\x12.protocol.Fragment\"\x16\n\x14InspectBrokerRequest\"\xce\x01\n\x15InspectBrokerResponse\x12 \n\x06status\x18\x01 \x01(\x0e\x32\x10.protocol.Status\x12 \n\x06header\x18\x02 \x01(\x0b\x32\x10.protocol.Header\x12\x0f\n\x07unix_ms\x18\x03 \x01(\x03\x12\"\n\x06spools\x18\x04 \x01(\x0b\x32\x12.gazette_py.Spools\x12#\n\x07members\x18\x05 \x03(\x0b\x32\x12.gazette_py.Member\x12\x17\n\x0fmax_replication\x18\x06 \x01(\x05\"6\n\x06Spools\x12\x0c\n\x04used\x18\x01 \x01(\x03\x12\x0b\n\x03max\x18\x02 \x01(\x03\x12\x11\n\tdisk_free\x18\x03 \x01(\x03\"T\n\x06Member\x12\"\n\x04spec\x18\x01 \x01(\x0b\x32\x14.protocol.BrokerSpec\x12\x13\n\x0b\x61ssignments\x18\x02 \x01(\x03\x12\x11\n\tprimaries\x18\x03 \x01(\x03\x32\xbb\x01\n\nInspection\x12W\n\x0eInspectJournal\x12!.gazette_py.InspectJournalRequest\x1a\".gazette_py.InspectJournalResponse\x12T\n\rInspectBroker\x12 .gazette_py.InspectBrokerRequest\x1a!.gazette_py.InspectBrokerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egazette_py/pb/inspection.proto\x12\ngazette_py\x1a\x1cgazette_py/pb/protocol.proto\"(\n\x15InspectJournalRequest\x12\x0f\n\x07journal\x18\x01 \x01(\t\"\xbe\x01\n\x16InspectJournalResponse\x12 \n\x06status\x18\x01 \x01(\x0e\x32\x10.protocol.Status\x12 \n\x06header\x18\x02 \x01(\x0b\x32\x10.protocol.Header\x12\r\n\x05limit\x18\x03 \x01(\t\x12\x14\n\x0climit_reason\x18\x04 \x01(\t\x12$\n\x07replica\x18\x05 \x01(\x0b\x32\x13.gazette_py.Replica\x12\x15\n\ris_consistent\x18\x06 \x01(\x08\"\xa6\x01\n\x07Replica\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\x12\x11\n\tfragments\x18\x03 \x01(\x03\x12\x19\n\x11unpersisted_bytes\x18\x04 \x01(\x03\x12\x11\n\tis_listed\x18\x05 \x01(\x08\x12\x15\n\rlisting_error\x18\x06 \x01(\t\x12\'\n\tconflicts\x18\x07 \x03(\x0b\x32\x14.gazette_py.Conflict\"1\n\x08\x43onflict\x12%\n\tfragments\x18\x01 \x03(\x0b\x32\x12.protocol.Fragment\"\x16\n\x14InspectBrokerRequest\"\xce\x01\n\x15InspectBrokerResponse\x12 \n\x06status\x18\x01 \x01(\x0e\x32\x10.protocol.Status\x12 \n\x06header\x18\x02 \x01(\x0b\x32\x10.protocol.Header\x12\x0f\n\x07unix_ms\x18\x03 \x01(\x03\x12\"\n\x06spools\x18\x04 \x01(\x0b\x32\x12.gazette_py.Spools\x12#\n\x07members\x18\x05 \x03(\x0b\x32\x12.gazette_py.Member\x12\x17\n\x0fmax_replication\x18\x06 \x01(\x05\"6\n\x06Spools\x12\x0c\n\x04used\x18\x01 \x01(\x03\x12\x0b\n\x03max\x18\x02 \x01(\x03\x12\x11\n\tdisk_free\x18\x03 \x01(\x03\"T\n\x06Member\x12\"\n\x04spec\x18\x01 \x01(\x0b\x32\x14.protocol.BrokerSpec\x12\x13\n\x0b\x61ssignments\x18\x02 \x01(\x03\x12\x11\n\tprimaries\x18\x03 \x01(\x03\x32\xbb\x01\n\nInspection\x12W\n\x0eInspectJournal\x12!.gazette_py.InspectJournalRequest\x1a\".gazette_py.InspectJournalResponse\x12T\n\rInspectBroker\x12 .gazette_py.InspectBrokerRequest\x1a!.gazette_py.InspectBrokerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSPECTJOURNALREQUEST']._serialized_start=76
   _globals['_INSPECTJOURNALREQUEST']._serialized_end=116
   _globals['_INSPECTJOURNALRESPONSE']._serialized_start=119
-  _globals['_INSPECTJOURNALRESPONSE']._serialized_end=286
-  _globals['_REPLICA']._serialized_start=289
-  _globals['_REPLICA']._serialized_end=455
-  _globals['_CONFLICT']._serialized_start=457
-  _globals['_CONFLICT']._serialized_end=506
-  _globals['_INSPECTBROKERREQUEST']._serialized_start=508
-  _globals['_INSPECTBROKERREQUEST']._serialized_end=530
-  _globals['_INSPECTBROKERRESPONSE']._serialized_start=533
-  _globals['_INSPECTBROKERRESPONSE']._serialized_end=739
-  _globals['_SPOOLS']._serialized_start=741
-  _globals['_SPOOLS']._serialized_end=795
-  _globals['_MEMBER']._serialized_start=797
-  _globals['_MEMBER']._serialized_end=881
-  _globals['_INSPECTION']._serialized_start=884
-  _globals['_INSPECTION']._serialized_end=1071
+  _globals['_INSPECTJOURNALRESPONSE']._serialized_end=309
+  _globals['_REPLICA']._serialized_start=312
+  _globals['_REPLICA']._serialized_end=478
+  _globals['_CONFLICT']._serialized_start=480
+  _globals['_CONFLICT']._serialized_end=529
+  _globals['_INSPECTBROKERREQUEST']._serialized_start=531
+  _globals['_INSPECTBROKERREQUEST']._serialized_end=553
+  _globals['_INSPECTBROKERRESPONSE']._serialized_start=556
+  _globals['_INSPECTBROKERRESPONSE']._serialized_end=762
+  _globals['_SPOOLS']._serialized_start=764
+  _globals['_SPOOLS']._serialized_end=818
+  _globals['_MEMBER']._serialized_start=820
+  _globals['_MEMBER']._serialized_end=904
+  _globals['_INSPECTION']._serialized_start=907
+  _globals['_INSPECTION']._serialized_end=1094
 # @@protoc_insertion_point(module_scope)

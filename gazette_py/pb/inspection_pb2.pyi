@@ -45,12 +45,15 @@ class InspectJournalResponse(google.protobuf.message.Message):
     LIMIT_FIELD_NUMBER: builtins.int
     LIMIT_REASON_FIELD_NUMBER: builtins.int
     REPLICA_FIELD_NUMBER: builtins.int
+    IS_CONSISTENT_FIELD_NUMBER: builtins.int
     status: gazette_py.pb.protocol_pb2.Status.ValueType
     """OK, or JOURNAL_NOT_FOUND."""
     limit: builtins.str
     """Which limit keeps the journal from what it asks for: members, limits or zones. Empty: none."""
     limit_reason: builtins.str
     """The same in words."""
+    is_consistent: builtins.bool
+    """Whether it has as many replicas as it asks for, and all of them agree who they are."""
     @property
     def header(self) -> gazette_py.pb.protocol_pb2.Header:
         """Who answers, and as of which revision."""
@@ -67,9 +70,10 @@ class InspectJournalResponse(google.protobuf.message.Message):
         limit: builtins.str = ...,
         limit_reason: builtins.str = ...,
         replica: Global___Replica | None = ...,
+        is_consistent: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["header", b"header", "replica", b"replica"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["header", b"header", "limit", b"limit", "limit_reason", b"limit_reason", "replica", b"replica", "status", b"status"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["header", b"header", "is_consistent", b"is_consistent", "limit", b"limit", "limit_reason", b"limit_reason", "replica", b"replica", "status", b"status"]) -> None: ...
 
 Global___InspectJournalResponse: typing_extensions.TypeAlias = InspectJournalResponse
 

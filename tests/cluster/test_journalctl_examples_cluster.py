@@ -34,6 +34,7 @@ ORDER = (
         "store",
         "diff",
         "brokers",
+        "wait",
         "delete",
         "token",
         "context",

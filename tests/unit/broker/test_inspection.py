@@ -54,6 +54,7 @@ async def test_the_extent_of_a_replica_and_what_is_in_no_store(broker: InProcess
     broker.commit(replica, 5, b"world!")
     response = await inspect(broker)
     assert (response.limit, response.limit_reason) == ("", "")
+    assert not response.is_consistent  # Nobody has written its route yet.
     seen = response.replica
     assert (seen.begin, seen.end, seen.fragments, seen.unpersisted_bytes) == (0, 11, 2, 11)
     assert seen.is_listed
