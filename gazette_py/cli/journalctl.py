@@ -36,6 +36,7 @@ _COMMANDS = {
     "wait": ("wait", "Wait until journals are served, consistent, or stored."),
     "brokers": ("brokers", "The brokers of the cluster, and draining one."),
     "store": ("store", "Check the stores of fragments."),
+    "explain": ("explain", "What a field of a journal's YAML means."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
     "lake": ("lake", "Journals as files, for other programs."),
     "token": ("token", "Make tokens which let their bearers in, and look into them."),

@@ -35,6 +35,7 @@ ORDER = (
         "diff",
         "brokers",
         "wait",
+        "explain",
         "delete",
         "token",
         "context",

@@ -110,7 +110,7 @@ def test_a_page_which_drifted_is_told(tmp_path: Path) -> None:
     (tmp_path / "docs" / "reference").mkdir(parents=True)
     script = tmp_path / "docs" / "generate"
     script.write_text((DOCS / "generate").read_text())
-    for name in ("cli.md", "metrics.md"):
+    for name in ("cli.md", "metrics.md", "journal-spec.md"):
         (tmp_path / "docs" / "reference" / name).write_text("Older.\n")
     done = subprocess.run(
         [sys.executable, str(script), "--check"],
@@ -123,6 +123,7 @@ def test_a_page_which_drifted_is_told(tmp_path: Path) -> None:
     assert done.stderr == (
         "docs/reference/cli.md differs: run docs/generate and commit\n"
         "docs/reference/metrics.md differs: run docs/generate and commit\n"
+        "docs/reference/journal-spec.md differs: run docs/generate and commit\n"
     )
 
 
