@@ -1,7 +1,8 @@
 """`journalctl reset-head`: let journals go on whose brokers have lost what came last.
 
 It first looks, by an append without content, which journals refuse appends for that reason; only
-those are changed, and only after a question. Nothing stored is touched.
+those are changed, and only after a question. Nothing stored is touched. While a broker is about to
+leave, what it holds may be what is missing: nothing is changed then, unless by force.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.errors import CommandError, ExitCode, Failure
+from gazette_py.cli.etcd_options import EtcdAccess, etcd_options
 from gazette_py.cli.fanout import Outcomes, for_each
+from gazette_py.cli.members import ClusterMember, Source, members_of
 from gazette_py.cli.options import (
     Broker,
     Selection,
@@ -19,6 +23,7 @@ from gazette_py.cli.options import (
     run,
     selection_options,
 )
+from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output
 from gazette_py.errors import IndexHasGreaterOffsetError, WrongAppendOffsetError
 from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
@@ -45,9 +50,21 @@ _COLUMNS = (
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Print which journals need it, and change none.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--force", is_flag=True, help="Also while a broker is exiting, and may hold what is missing."
+)
 @output_options()
+@etcd_options
 @changing_broker_options
-def command(selection: Selection, dry_run: bool, yes: bool, output: Output, broker: Broker) -> None:
+def command(
+    selection: Selection,
+    dry_run: bool,
+    yes: bool,
+    force: bool,
+    output: Output,
+    etcd: EtcdAccess,
+    broker: Broker,
+) -> None:
     """Let journals go on at the end of what is stored.
 
     When all brokers of a journal were lost at once, the others know of stored fragments which reach
@@ -57,15 +74,24 @@ def command(selection: Selection, dry_run: bool, yes: bool, output: Output, brok
 
     Journals which need nothing (ok) are left as they are; so are those which somebody else has
     appended to meanwhile (raced), and suspended ones.
+
+    A broker which is exiting, and has not stored all of what it holds, may have what is missing.
+    While there is one this changes nothing and ends with 4: wait until it has gone.
     """
     selection.require()
-    outcomes = run(_reset(selection, broker, is_dry=dry_run, is_sure=yes))
+    outcomes = run(_reset(selection, broker, etcd, is_dry=dry_run, is_sure=yes, is_forced=force))
     output.print_items("HeadResetList", list(outcomes.results.values()), _COLUMNS)
     outcomes.raise_errors()
 
 
 async def _reset(
-    selection: Selection, broker: Broker, *, is_dry: bool, is_sure: bool
+    selection: Selection,
+    broker: Broker,
+    etcd: EtcdAccess,
+    *,
+    is_dry: bool,
+    is_sure: bool,
+    is_forced: bool,
 ) -> Outcomes[dict[str, Any]]:
     async with broker.connect() as client:
         listed = (await selection.list(client)).journals
@@ -74,6 +100,8 @@ async def _reset(
         needed = [n for n, item in planned.results.items() if item["status"] == "needs-reset"]
         if is_dry or not needed:
             return planned
+        if not is_forced:
+            await _require_nobody_leaves(client, etcd)
         others = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
         confirm(
             f"Have {needed[0]}{others} go on behind the last stored fragment, without what no"
@@ -93,6 +121,43 @@ async def _reset(
     failed = planned.errors | done.errors
     results = planned.results | done.results
     return Outcomes({n: item for n, item in results.items() if n not in failed}, failed)
+
+
+async def _require_nobody_leaves(client: "Client", etcd: EtcdAccess) -> None:
+    """Refuse to go on while a broker which may hold what is missing is about to leave.
+
+    Raises:
+        CommandError: One is.
+    """
+    members = await members_of(client, etcd)
+    if members.source is Source.ROUTES:
+        click.echo(
+            "note: it is not known whether a broker is exiting; --etcd.address would tell", err=True
+        )
+    for member in members.brokers:
+        if member.is_exiting and (held := await _held(client, member)):
+            raise CommandError(
+                Failure(
+                    code=ExitCode.CONFLICT,
+                    status="BROKER_EXITING",
+                    what=f"broker {member.id}",
+                    detail=f"it is exiting, and may hold what is missing: {held}",
+                    hints=(
+                        "Wait until it has stored what it holds and has gone, as `journalctl"
+                        " brokers list` shows; or give --force if that is of no use.",
+                    ),
+                )
+            )
+
+
+async def _held(client: "Client", member: ClusterMember) -> str:
+    """Return what a broker may hold which is in no store; "" if nothing."""
+    told = await client.inspect_broker(member.endpoint)
+    if told.refusal:
+        return told.refusal
+    # Copies of what is stored are among it, which is to err on the safe side.
+    used = told.spool_used_bytes
+    return f"{format_size(used)} are in its spools" if used else ""
 
 
 async def _plan(client: "Client", name: str) -> dict[str, Any]:
