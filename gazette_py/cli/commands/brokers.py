@@ -19,6 +19,7 @@ from gazette_py.cli.options import (
     Broker,
     Verb,
     broker_options,
+    changing_broker_options,
     duration_option,
     output_options,
     run,
@@ -228,7 +229,7 @@ _AFTER = {
 )
 @output_options()
 @etcd_options
-@broker_options
+@changing_broker_options
 def drain(
     name: str,
     dry_run: bool,

@@ -4,12 +4,13 @@ from typing import Any
 
 import click
 
+from gazette_py.cli.etcd_options import EtcdAccess, etcd_options
 from gazette_py.cli.examples import GroupWithExamples
 from gazette_py.cli.options import Broker, Verb, broker_options, output_options
 from gazette_py.cli.render import Column, Output
 from gazette_py.cli.settings import contexts_of, settings_of, source_of
 
-_SECRET = frozenset({"auth_keys", "auth_token"})
+_SECRET = frozenset({"auth_keys", "auth_token", "etcd_password"})
 
 
 @click.group(
@@ -36,11 +37,12 @@ def command() -> None:
     """,
 )
 @output_options()
+@etcd_options
 @broker_options
 @click.pass_context
-def print_config(ctx: click.Context, output: Output, broker: Broker) -> None:
+def print_config(ctx: click.Context, output: Output, etcd: EtcdAccess, broker: Broker) -> None:
     """Print each setting of the connection, and where its value is from."""
-    del broker  # Made, so that what is wrong with it is told.
+    del etcd, broker  # Made, so that what is wrong with it is told.
     output.print_items("SettingList", _items(ctx), _COLUMNS)
 
 

@@ -98,6 +98,7 @@ def test_a_context_has_every_setting_of_the_connection(home: Path) -> None:
         "--broker.trusted-ca-file": f"{home}/ca",
         "--broker.cert-file": f"{home}/cert",
         "--broker.cert-key-file": f"{home}/key",
+        "--etcd.address": "http://e:2379",
     }
 
 
@@ -250,6 +251,7 @@ CHANGES = [
     ("suspend", "a/b"),
     ("resume", "a/b"),
     ("reset-head", "a/b"),
+    ("brokers", "drain", "broker-0", "--etcd.address", "http://127.0.0.1:9", "--yes"),
 ]
 
 
