@@ -23,6 +23,7 @@ _COMMANDS = {
     "describe": ("describe", "All that is known of journals, and what is wrong."),
     "apply": ("apply", "Create, update and delete journals as YAML files say."),
     "diff": ("diff", "What applying YAML files would change."),
+    "edit": ("edit", "Change journals in an editor."),
     "label": ("label", "Set and drop labels of journals."),
     "delete": ("delete", "Delete journals."),
     "append": ("append", "Append a file or standard input."),

@@ -7,7 +7,7 @@ import click
 
 from gazette_py.cli.changes import Current, Planned, Revisions, check_unique, plan
 from gazette_py.cli.spec_files import read_files
-from gazette_py.cli.tree import Entry, ineffective_zeros, specs_of, validate_tree
+from gazette_py.cli.tree import Entry, Node, ineffective_zeros, specs_of, validate_tree
 from gazette_py.errors import ValidationError
 from gazette_py.protocol.journal import validate_journal_without_meta
 from gazette_py.protocol.journal_rules import validate_journal_spec
@@ -22,8 +22,17 @@ _NAMED_MAX = 200
 
 def read_entries(files: Sequence[str], *, recursive: bool) -> list[Entry]:
     """Return the journals of the files, checked by all rules which need no broker."""
+    return checked_entries(read_files(files, recursive=recursive))
+
+
+def checked_entries(trees: Sequence[Node]) -> list[Entry]:
+    """Return the journals of trees, checked by all rules which need no broker.
+
+    Raises:
+        ValidationError: The path names the source and the journal.
+    """
     entries: list[Entry] = []
-    for tree in read_files(files, recursive=recursive):
+    for tree in trees:
         validate_tree(tree)
         for warning in ineffective_zeros(tree):
             click.echo(f"warning: {warning}", err=True)

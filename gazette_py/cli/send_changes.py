@@ -27,6 +27,15 @@ def item_of(change: Planned, revision: int) -> dict[str, Any]:
     return {"name": change.spec.name, "action": change.action.value, "revision": revision}
 
 
+def summary(items: Sequence[dict[str, Any]], *, is_dry: bool = False) -> str:
+    """Return how many journals were changed, and how."""
+    counts = dict.fromkeys(Action, 0)
+    for item in items:
+        counts[Action(item["action"])] += 1
+    told = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+    return f"Dry run, nothing was sent: {told}." if is_dry else f"Applied: {told}."
+
+
 def check_conflicts(changes: Sequence[Planned]) -> None:
     """Refuse changes which the brokers would refuse, by name: they only say that one of many is.
 

@@ -27,7 +27,14 @@ from gazette_py.cli.options import (
 )
 from gazette_py.cli.planning import by_names, plan_changes, read_entries
 from gazette_py.cli.render import Output
-from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, check_conflicts, item_of, send
+from gazette_py.cli.send_changes import (
+    COLUMNS,
+    TXN_SIZE_DEFAULT,
+    check_conflicts,
+    item_of,
+    send,
+    summary,
+)
 from gazette_py.cli.tree import Entry
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import ValidationError
@@ -259,17 +266,9 @@ def command(
             output.print_items("ChangeList", work.items, COLUMNS)
         raise
     output.print_items("ChangeList", work.items, COLUMNS)
-    click.echo(_summary(work.items, is_dry=work.is_dry), err=True)
+    click.echo(summary(work.items, is_dry=work.is_dry), err=True)
 
 
 def _checked(entry: Entry) -> dict[str, Any]:
     action = "delete" if entry.delete else "upsert"
     return {"name": entry.spec.name, "action": action, "revision": entry.revision}
-
-
-def _summary(items: Sequence[dict[str, Any]], *, is_dry: bool) -> str:
-    counts = dict.fromkeys(Action, 0)
-    for item in items:
-        counts[Action(item["action"])] += 1
-    told = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
-    return f"Dry run, nothing was sent: {told}." if is_dry else f"Applied: {told}."
