@@ -5,10 +5,12 @@ Invariants:
     E2  No failure to read or apply a text ends the command: the editor opens again with the text
         and the reason. A text without a change ends it, with the last failure.
     E3  If journals changed meanwhile, the text is merged with them before it is shown again.
-    E4  However it ends, but for success or for a text nobody has changed, the text is in a file.
+    E4  A script as editor, which nobody watches, is not asked without end.
+    E5  However it ends, but for success or for a text nobody has changed, the text is in a file.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,9 @@ from gazette_py.cli.tree import Entry, tree_of
 from gazette_py.errors import GazetteError
 
 _CONFLICT = "ETCD_TRANSACTION_FAILED"
+
+_UNWATCHED_TEXTS_MAX = 10
+"""A script which changes what it left before would go on for ever."""
 
 
 @dataclass(kw_only=True)
@@ -61,6 +66,7 @@ class Editing:
         shown = _text_of([Entry(spec=j.spec, revision=j.revision) for j in self._base.values()])
         warnings: list[str] = []
         failure: Failure | None = None
+        texts = 0
         while True:
             edited = draft.edit(with_header(shown, warnings))
             text = without_header(edited)
@@ -72,6 +78,9 @@ class Editing:
                 done = self._apply(text)
             except CommandError as exc:
                 failure = exc.failure
+                texts += 1
+                if texts == _UNWATCHED_TEXTS_MAX and not sys.stdin.isatty():
+                    raise
                 shown, warnings = self._after(failure, text, draft)
             else:
                 draft.discard()

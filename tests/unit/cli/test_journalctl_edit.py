@@ -241,6 +241,16 @@ def test_an_editor_which_fails_is_the_end(cluster: InProcessCluster, editor: Edi
     assert "max_append_rate" not in spec(cluster, "acme/a")
 
 
+def test_a_script_is_not_asked_without_end(cluster: InProcessCluster, editor: Editor) -> None:
+    editor.does(*['echo "mine: 1" >> "$1"'] * 20)
+
+    result = call(cluster, "edit", "acme/a", code=ExitCode.USAGE)
+
+    assert "unknown field mine" in result.stderr
+    assert len(editor.shown) == 10
+    assert len(editor.left) == 1
+
+
 def test_nothing_to_edit_is_told(cluster: InProcessCluster, editor: Editor) -> None:
     result = call(cluster, "edit", "-l", "name=acme/none", code=ExitCode.NO_MATCH)
     assert "no journal matches" in result.stderr
