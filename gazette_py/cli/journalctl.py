@@ -39,6 +39,7 @@ _COMMANDS = {
     "store": ("store", "Check the stores of fragments."),
     "explain": ("explain", "What a field of a journal's YAML means."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
+    "journals": ("journals", "The verbs of gazctl, with its flags and its output."),
     "lake": ("lake", "Journals as files, for other programs."),
     "token": ("token", "Make tokens which let their bearers in, and look into them."),
     "context": ("context", "Clusters by name: addresses, certificates and tokens of each."),

@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from gazette_py.cli.gazctl import messages
+
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
@@ -22,7 +24,7 @@ def list_json(result: "ListResult") -> str:
         always_print_fields_with_no_presence=True,
     )
     fields = _in_declared_order(fields, pb.ListResponse.DESCRIPTOR)
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+    return messages.in_html(json.dumps(fields, separators=(",", ":"), ensure_ascii=False))
 
 
 def _in_declared_order(fields: dict[str, Any], descriptor: "Descriptor") -> dict[str, Any]:
@@ -41,9 +43,7 @@ def _in_declared_order(fields: dict[str, Any], descriptor: "Descriptor") -> dict
 
 def list_text(result: "ListResult") -> str:
     """Return the listing as `gazctl journals list --format proto` does."""
-    from google.protobuf.text_format import MessageToString
-
-    return str(MessageToString(list_response(result), as_utf8=True))
+    return messages.text_of(list_response(result))
 
 
 def list_response(result: "ListResult") -> "ListResponse":

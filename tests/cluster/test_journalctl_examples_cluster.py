@@ -33,15 +33,18 @@ ORDER = (
         "reset-head",
         "store",
         "diff",
-        "brokers",
-        "wait",
-        "explain",
-        "edit",
-        "delete",
-        "token",
-        "context",
-        "config",
-        "completion",
+        *(
+            "brokers",
+            "wait",
+            "explain",
+            "edit",
+            "journals",
+            "delete",
+            "token",
+            "context",
+            "config",
+            "completion",
+        ),
     ),
 )
 """What later commands need is made by earlier ones."""
@@ -69,7 +72,9 @@ def examples() -> list[str]:
     found = []
     for name in ORDER:
         command = cli.get_command(context, name)
-        verbs = [command, *getattr(command, "commands", {}).values()]
+        verbs = [command]
+        if isinstance(command, click.Group):
+            verbs += [command.get_command(context, verb) for verb in command.list_commands(context)]
         for verb in verbs:
             assert verb is not None
             assert verb.epilog is not None
