@@ -22,7 +22,8 @@ from gazette_py.cli.offsets_file import save_offsets
 from gazette_py.cli.record_formats import Record, RecordFormat
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
-from gazette_py.message.framing import FramingError, Splitter, framing_of, splitter_of
+from gazette_py.message.framing import FramingError, Splitter
+from gazette_py.message.framings import framing_of, splitter_of
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
@@ -294,6 +295,7 @@ class _RecordPrinter:
         self._journal = journal
         self._splitter = splitter
         self._format = format_record
+        self._position: int | None = None  # Where the next record begins, once that is known.
 
     @property
     def pending_bytes(self) -> int:
@@ -301,7 +303,7 @@ class _RecordPrinter:
         return len(self._splitter.pending)
 
     async def print(self, batch: "Batch") -> None:
-        position = batch.begin - self.pending_bytes
+        position = batch.begin if self._position is None else self._position
         try:
             for raw in self._splitter.feed(bytes(batch)):
                 end = position + len(raw)
@@ -325,10 +327,12 @@ class _RecordPrinter:
                     hints=("Is --framing right? -o raw and -o hexdump print what is there.",),
                 )
             ) from exc
+        self._position = position
         self._reading.sink.flush()
 
     def reset(self) -> None:
         self._splitter.reset()
+        self._position = None
 
     def close(self) -> None:
         pass

@@ -22,7 +22,7 @@ from gazette_py.cli.options import (
 from gazette_py.cli.render import print_json_line
 from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
 from gazette_py.clock import SYSTEM
-from gazette_py.message.framing import splitter_of
+from gazette_py.message.framings import splitter_of
 from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.labels import LabelSet
 

@@ -20,6 +20,7 @@ from gazette_py.cli.options import (
     time_option,
 )
 from gazette_py.cli.reading import Reading, Sink, Start, parse_start
+from gazette_py.message.framings import FRAMINGS
 
 _DIRECT_CACHE_SIZE = 256
 
@@ -63,7 +64,7 @@ _DIRECT_CACHE_SIZE = 256
 @click.option("--format", "template", help="Print records by %j %o %e %v (journal, offset, end).")
 @click.option(
     "--framing",
-    type=click.Choice(["lines", "fixed", "none"]),
+    type=click.Choice([*FRAMINGS, "none"]),
     help="What a record is. Default: as the content type of the journal says, else lines.",
 )
 @click.option("--to", metavar="FILE", default="", help="Write to a file, and not append to it.")
@@ -101,8 +102,8 @@ def command(
     """Print the content of journals, from the beginning to the end as it is now.
 
     Content of several journals is never mixed within an append. Records, which are counted and
-    formatted, are lines or frames with a fixed header. Journals which are fully suspended are left
-    out.
+    formatted, are lines, rows of CSV or frames with a fixed header. Journals which are fully
+    suspended are left out.
     """
     selection.require()
     if follow and exit_at_end:
@@ -155,7 +156,7 @@ def _record_format(
     if has_count and chosen is None:
         raise usage("--count", f"-o {output} has no records", "Use another format with it.")
     if chosen is not None and framing == "none":
-        raise usage("--framing none", "there are no records then", "Use lines or fixed.")
+        raise usage("--framing none", "there are no records then", "Use another one.")
     return chosen
 
 

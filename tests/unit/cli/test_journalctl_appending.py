@@ -15,7 +15,8 @@ from gazette_py.cli.errors import CommandError, ExitCode
 from gazette_py.cli.routing import Router
 from gazette_py.client.append import AppendResult
 from gazette_py.errors import JournalNotFoundError
-from gazette_py.message.framing import LineSplitter, splitter_of
+from gazette_py.message.framing import LineSplitter
+from gazette_py.message.framings import splitter_of
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import EtcdHeader, Header, ProcessID, Route

@@ -162,6 +162,21 @@ async def test_a_jump_drops_the_record_which_it_cut(tmp_path: Path) -> None:
     ]
 
 
+async def test_rows_of_csv_are_found_with_their_offsets(tmp_path: Path) -> None:
+    """Blank lines are of the row which follows, whichever chunk they came in."""
+    client = ScriptedClient(
+        {"a/a": [Chunk(b'1,"x\n', 18), Chunk(b'y"\n\n', 18), Chunk(b"2,z\n\n", 18)]}
+    )
+
+    output = await _read(client, tmp_path, ["a/a"], format_record=envelope, framing="csv")
+
+    records = [json.loads(line) for line in output.splitlines()]
+    assert [(r["offset"], r["end"], r["value"]) for r in records] == [
+        (0, 8, '1,"x\ny"'),
+        (8, 13, "2,z"),
+    ]
+
+
 async def test_it_ends_after_as_many_records_as_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "at.json"
     client = ScriptedClient({"a/a": [Chunk(b"1\n2\n3\n4\n", 8)]})

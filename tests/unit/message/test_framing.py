@@ -3,12 +3,13 @@
 import pytest
 
 from gazette_py.message.framing import (
+    RECORD_BYTES_MAX,
+    DesyncError,
     FixedSplitter,
     FramingError,
     LineSplitter,
-    framing_of,
-    splitter_of,
 )
+from gazette_py.message.framings import framing_of, splitter_of
 from gazette_py.protocol.labels import LabelSet
 
 FRAME = bytes.fromhex("6633933603000000") + b"foo"
@@ -41,10 +42,50 @@ def test_values_are_without_framing() -> None:
     assert FixedSplitter().value_of(FRAME) == b"foo"
 
 
-@pytest.mark.parametrize("data", [b"junk", b"\x66\x33\x93\x37", FRAME + b"x"])
+@pytest.mark.parametrize("data", [b"junk", b"\x66\x33\x93\x37", FRAME + b"x\x33\x93\x36"])
 def test_other_bytes_than_a_header_are_refused(data: bytes) -> None:
-    with pytest.raises(FramingError, match="expected the header of a frame"):
+    with pytest.raises(DesyncError, match="expected the header of a frame"):
         list(FixedSplitter().feed(data))
+
+
+def test_frames_go_on_after_bytes_which_are_none() -> None:
+    """As Gazette's own test has it: 21 bytes of junk, seen through a buffer of 16."""
+    junk, splitter = bytes(range(21)), FixedSplitter()
+
+    with pytest.raises(DesyncError) as first:
+        list(splitter.feed(junk[:16]))
+    with pytest.raises(DesyncError) as second:
+        list(splitter.feed(junk[16:] + FRAME))
+
+    assert (first.value.skipped, second.value.skipped) == (junk[:13], junk[13:])
+    assert list(splitter.feed(b"")) == [FRAME]
+
+
+def test_frames_before_junk_are_given_once() -> None:
+    splitter, found = FixedSplitter(), []
+
+    with pytest.raises(DesyncError) as caught:
+        found.extend(splitter.feed(FRAME + b"junk" + FRAME))
+    found.extend(splitter.feed(b""))
+
+    assert caught.value.skipped == b"junk"
+    assert found == [FRAME, FRAME]
+
+
+@pytest.mark.parametrize(("rest", "pending"), [(b"\n", b""), (b"\n\n", b"\n\n"), (b"f", b"f")])
+def test_a_newline_behind_frames_is_not_missed(rest: bytes, pending: bytes) -> None:
+    splitter = FixedSplitter()
+
+    assert list(splitter.feed(FRAME + rest)) == [FRAME]
+    assert splitter.pending == pending
+
+
+def test_a_line_without_end_is_refused() -> None:
+    splitter = LineSplitter()
+    list(splitter.feed(bytes(RECORD_BYTES_MAX)))
+
+    with pytest.raises(FramingError, match="a line is longer than"):
+        list(splitter.feed(b"x"))
 
 
 def test_a_frame_which_cannot_be_is_refused() -> None:
@@ -75,7 +116,8 @@ def test_records_taken_before_the_last_are_not_given_again() -> None:
         ("application/x-protobuf-fixed", "fixed"),
         ("application/x-gazette-recoverylog", "fixed"),
         ("application/x-ndjson", "lines"),
-        ("text/csv", "lines"),
+        ("text/csv", "csv"),
+        ("text/plain", "lines"),
     ],
 )
 def test_the_content_type_tells_the_framing(content_type: str, framing: str) -> None:
