@@ -5,7 +5,7 @@ part smaller than needed (`1m0s`, `1.5s`, `250ms`).
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _NS = 1_000_000_000
 _UNITS_NS = {
@@ -115,6 +115,12 @@ def parse_time(text: str, now: float) -> int:
 def format_time(unix_s: int) -> str:
     """Return an RFC 3339 time in UTC."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_time_ns(unix_ns: int) -> str:
+    """Return an RFC 3339 time in UTC, to the microsecond, of any time a UUID can have."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_ns // 1_000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def format_age(unix_s: int, now: float) -> str:

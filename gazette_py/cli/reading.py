@@ -24,6 +24,7 @@ from gazette_py.clock import SYSTEM
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
 from gazette_py.message.framing import FramingError, Splitter
 from gazette_py.message.framings import framing_of, splitter_of
+from gazette_py.message.serdes import UUID_POINTER_LABEL, Serde, serde_of
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
@@ -201,8 +202,12 @@ class Reading:
     def _printer(self, spec: JournalSpec) -> "_ChunkPrinter | _RecordPrinter":
         if self.format_record is None:
             return _ChunkPrinter(self, spec.name)
-        splitter = splitter_of(self.framing or framing_of(spec.labels))
-        return _RecordPrinter(self, spec.name, splitter, self.format_record)
+        framing = self.framing or framing_of(spec.labels)
+        try:
+            serde = serde_of(framing, spec.labels.value_of(UUID_POINTER_LABEL))
+        except ValueError as exc:
+            raise usage(f"journal {spec.name}", f"its label {UUID_POINTER_LABEL}: {exc}") from exc
+        return _RecordPrinter(self, spec.name, splitter_of(framing), serde, self.format_record)
 
     async def _offset_of(self, name: str) -> int:
         if name in self.offsets:
@@ -289,11 +294,17 @@ class _RecordPrinter:
     """Prints whole records."""
 
     def __init__(
-        self, reading: Reading, journal: str, splitter: Splitter, format_record: RecordFormat
+        self,
+        reading: Reading,
+        journal: str,
+        splitter: Splitter,
+        serde: Serde,
+        format_record: RecordFormat,
     ) -> None:
         self._reading = reading
         self._journal = journal
         self._splitter = splitter
+        self._serde = serde
         self._format = format_record
         self._position: int | None = None  # Where the next record begins, once that is known.
 
@@ -313,6 +324,7 @@ class _RecordPrinter:
                     end=end,
                     raw=raw,
                     value=self._splitter.value_of(raw),
+                    serde=self._serde,
                 )
                 self._reading.sink.write(self._format(record))
                 self._reading.offsets[self._journal] = position = end

@@ -16,6 +16,7 @@ from functools import partial
 from gazette_py.cli.errors import usage
 from gazette_py.core.mapping import Rendezvous, modulo
 from gazette_py.message.framing import Splitter
+from gazette_py.message.json_pointer import parse_pointer, resolve
 
 KEYED_MAPPINGS = ("modulo", "rendezvous", "direct")
 MAPPINGS = ("random", *KEYED_MAPPINGS)
@@ -98,7 +99,8 @@ class Router:
     def _key_in(self, record: bytes) -> bytes:
         assert self._key_pointer is not None, "asked for with a pointer only"
         try:
-            value = resolve_pointer(json.loads(self._splitter.value_of(record)), self._key_pointer)
+            document = json.loads(self._splitter.value_of(record))
+            value = resolve(document, parse_pointer(self._key_pointer))
         except (ValueError, LookupError) as exc:
             raise usage(
                 f"record {self._count}",
@@ -117,23 +119,3 @@ def _direct(key: bytes, journals: frozenset[str]) -> str:
             "With --mapping direct the key is a journal's name; `journalctl list` has those.",
         )
     return name
-
-
-def resolve_pointer(value: object, pointer: str) -> object:
-    """Return what a JSON pointer (RFC 6901) leads to.
-
-    Raises:
-        LookupError: Nothing is there.
-        ValueError: It is no pointer.
-    """
-    if pointer and not pointer.startswith("/"):
-        raise ValueError("a JSON pointer begins with '/'")
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict) and name in value:
-            value = value[name]
-        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            raise LookupError(f"nothing is at {name!r}")
-    return value

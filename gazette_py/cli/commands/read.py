@@ -35,7 +35,7 @@ _DIRECT_CACHE_SIZE = 256
     journalctl read -l env=prod -n 10 -o json-envelope
     journalctl read acme/ --offsets-out at.json --to out.ndjson
     journalctl read acme/ --offsets at.json --offsets-out at.json --to next.ndjson
-    journalctl read acme/orders -n 3 --format '%j %o %v\\n'
+    journalctl read acme/orders -n 3 --format '%j %o %t %v\\n'
     """,
 )
 @selection_options
@@ -59,9 +59,16 @@ _DIRECT_CACHE_SIZE = 256
     type=click.Choice(["raw", "jsonl", "json-envelope", "hexdump"]),
     default="raw",
     show_default=True,
-    help="raw: bytes. jsonl: records, one on a line. json-envelope: with journal and offsets.",
+    help="raw: bytes. jsonl: records, one on a line. json-envelope: with journal, offsets, and what"
+    " their UUIDs say.",
 )
-@click.option("--format", "template", help="Print records by %j %o %e %v (journal, offset, end).")
+@click.option(
+    "--format",
+    "template",
+    metavar="TEMPLATE",
+    help="Print records by %j %o %e %v: journal, offset, end, the record; and %u %p %c %t %f: its"
+    " UUID, and of that the producer, the clock, as a time, and the flags.",
+)
 @click.option(
     "--framing",
     type=click.Choice([*FRAMINGS, "none"]),

@@ -8,6 +8,7 @@ from gazette_py.cli.errors import CommandError
 from gazette_py.cli.record_formats import Record, envelope, hex_dump, json_line, raw, template
 from gazette_py.cli.render import Column, Output
 from gazette_py.errors import ValidationError
+from gazette_py.message.serdes import serde_of
 
 ITEMS = [{"name": "a/b", "head": 5, "size": 1 << 60}, {"name": "a/long", "head": 12, "size": 0}]
 COLUMNS = (
@@ -89,8 +90,14 @@ def test_a_bad_query_is_refused(format_name: str, query: str) -> None:
     assert caught.value.failure.what == "--query"
 
 
-def _record(value: bytes) -> Record:
-    return Record(journal="a/b", begin=5, end=6 + len(value), raw=value + b"\n", value=value)
+UUID_TEXT = "83fc2f95-cc5f-11e9-8001-0d04970419de"
+NO_UUID = {"uuid": None, "producer": None, "clock": None, "flags": None}
+
+
+def _record(value: bytes, framing: str = "lines", pointer: str = "") -> Record:
+    serde = serde_of(framing, pointer)
+    end = 6 + len(value)
+    return Record(journal="a/b", begin=5, end=end, raw=value + b"\n", value=value, serde=serde)
 
 
 def test_records_are_printed_raw_or_as_json() -> None:
@@ -98,20 +105,81 @@ def test_records_are_printed_raw_or_as_json() -> None:
 
     assert raw(record) == b'{"a":  1}\n'
     assert json_line(record) == b'{"a":1}\n'
-    assert envelope(record) == b'{"journal":"a/b","offset":5,"end":15,"value":{"a":1}}\n'
+    assert json.loads(envelope(record)) == {
+        "journal": "a/b",
+        "offset": 5,
+        "end": 15,
+        **NO_UUID,
+        "value": {"a": 1},
+    }
 
 
-def test_what_is_no_json_is_refused_as_such_and_wrapped_as_text() -> None:
-    with pytest.raises(ValidationError, match="journal a/b at offset 5: the record is no JSON"):
-        json_line(_record(b"text"))
-    assert json.loads(envelope(_record(b"text")))["value"] == "text"
-    assert json.loads(envelope(_record(b"\xff")))["value_base64"] == "/w=="
+@pytest.mark.parametrize(
+    ("value", "framing", "pointer"),
+    [
+        (b'{"_meta":{"uuid":"%s"}}' % UUID_TEXT.encode(), "lines", ""),
+        (b'{"id":"%s"}' % UUID_TEXT.encode(), "lines", "/id"),
+        (b"%s,x" % UUID_TEXT.encode(), "csv", ""),
+    ],
+)
+def test_an_envelope_tells_what_the_uuid_says(value: bytes, framing: str, pointer: str) -> None:
+    fields = json.loads(envelope(_record(value, framing, pointer)))
+
+    assert list(fields) == [
+        *("journal", "offset", "end", "uuid", "producer", "clock", "flags", "value")
+    ]
+    assert fields["uuid"] == UUID_TEXT
+    assert fields["producer"] == "0d04970419de"
+    assert fields["clock"] == str(0x1E9CC5F83FC2F950)  # Beyond what a double holds.
+    assert fields["flags"] == "CONTINUE_TXN"
+
+
+def test_flags_without_a_name_are_a_number() -> None:
+    record = _record(b'{"uuid":"83fc2f95-cc5f-11e9-82aa-0d04970419de"}')
+    assert json.loads(envelope(record))["flags"] == 682
+
+
+def test_rows_of_csv_are_lists() -> None:
+    record = _record(b'1,"a ""b"""', "csv")
+
+    assert json_line(record) == b'["1","a \\"b\\""]\n'
+    assert json.loads(envelope(record))["value"] == ["1", 'a "b"']
+
+
+@pytest.mark.parametrize(
+    ("value", "framing"),
+    [(b"text", "lines"), (b"NaN", "lines"), (b"1e400", "lines"), (b"\xff", "csv"), (b"x", "fixed")],
+)
+def test_what_is_no_json_is_refused_as_such_and_wrapped_as_text(value: bytes, framing: str) -> None:
+    with pytest.raises(ValidationError, match=r"journal a/b at offset 5: .*; -o raw prints it"):
+        json_line(_record(value, framing))
+    fields = json.loads(envelope(_record(value, framing)))
+    assert {name: fields[name] for name in NO_UUID} == NO_UUID
+    if value == b"\xff":
+        assert fields["value_base64"] == "/w=="
+    else:
+        assert fields["value"] == value.decode()
+
+
+def test_half_of_a_pair_of_surrogates_remains_an_escape() -> None:
+    assert json_line(_record(b'["\xc3\xa9", "\\ud800"]')) == b'["\\u00e9","\\ud800"]\n'
 
 
 def test_a_template_has_the_parts_of_a_record() -> None:
     render = template("%j %o-%e %%\\t%v\\\\\\n")
 
     assert render(_record(b"xyz")) == b"a/b 5-9 %\txyz\\\n"
+
+
+def test_a_template_has_what_the_uuid_says() -> None:
+    render = template("%u|%p|%c|%t|%f|%v")
+    row = f"{UUID_TEXT},x".encode()
+
+    assert render(_record(row, "csv")) == (
+        b"%s|0d04970419de|2205855587517004112|2019-09-01T02:23:41.981275Z|CONTINUE_TXN|%s"
+        % (UUID_TEXT.encode(), row)
+    )
+    assert render(_record(b"text")) == b"|||||text"
 
 
 @pytest.mark.parametrize("text", ["%x", "%", "\\q", "a\\"])

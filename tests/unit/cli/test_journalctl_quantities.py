@@ -7,6 +7,7 @@ from gazette_py.cli.quantities import (
     format_duration,
     format_size,
     format_time,
+    format_time_ns,
     parse_duration_ns,
     parse_size,
     parse_time,
@@ -119,3 +120,16 @@ def test_times_are_written_in_utc() -> None:
 )
 def test_ages_are_told_in_their_greatest_unit(age_s: int, expected: str) -> None:
     assert format_age(1_000_000 - age_s, now=1_000_000) == expected
+
+
+@pytest.mark.parametrize(
+    ("unix_ns", "expected"),
+    [
+        (1_567_304_621_981_275_700, "2019-09-01T02:23:41.981275Z"),
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (-12_219_292_800_000_000_000, "1582-10-15T00:00:00.000000Z"),  # The first which a UUID has.
+        (((1 << 60) - 1 - 122_192_928_000_000_000) * 100, "5236-03-31T21:21:00.684697Z"),
+    ],
+)
+def test_times_of_uuids_are_told_to_the_microsecond(unix_ns: int, expected: str) -> None:
+    assert format_time_ns(unix_ns) == expected

@@ -18,7 +18,7 @@ from gazette_py.errors import JournalNotFoundError, OffsetJumpError
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import JournalSpec, Suspend
-from gazette_py.protocol.labels import LabelSelector
+from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.protocol.route import Route
 
 
@@ -99,8 +99,12 @@ class _Snapshot:
     journals: Sequence[ListedJournal]
 
 
-def _listed(name: str, level: SuspendLevel = SuspendLevel.NONE) -> ListedJournal:
-    spec = JournalSpec(name=name, suspend=Suspend(level))
+def _listed(
+    name: str, level: SuspendLevel = SuspendLevel.NONE, labels: dict[str, str] | None = None
+) -> ListedJournal:
+    spec = JournalSpec(
+        name=name, suspend=Suspend(level), labels=LabelSet.of(*(labels or {}).items())
+    )
     return ListedJournal(spec=spec, mod_revision=1, create_revision=1, route=Route())
 
 
@@ -156,9 +160,10 @@ async def test_a_jump_drops_the_record_which_it_cut(tmp_path: Path) -> None:
 
     output = await _read(client, tmp_path, ["a/a"], format_record=envelope)
 
-    assert [json.loads(line) for line in output.splitlines()] == [
-        {"journal": "a/a", "offset": 0, "end": 4, "value": "one"},
-        {"journal": "a/a", "offset": 20, "end": 26, "value": "three"},
+    records = [json.loads(line) for line in output.splitlines()]
+    assert [(r["offset"], r["end"], r["value"]) for r in records] == [
+        (0, 4, "one"),
+        (20, 26, "three"),
     ]
 
 
@@ -172,9 +177,27 @@ async def test_rows_of_csv_are_found_with_their_offsets(tmp_path: Path) -> None:
 
     records = [json.loads(line) for line in output.splitlines()]
     assert [(r["offset"], r["end"], r["value"]) for r in records] == [
-        (0, 8, '1,"x\ny"'),
-        (8, 13, "2,z"),
+        (0, 8, ["1", "x\ny"]),
+        (8, 13, ["2", "z"]),
     ]
+
+
+async def test_a_label_tells_where_uuids_are(tmp_path: Path) -> None:
+    line = b'{"m":{"id":"83fc2f95-cc5f-11e9-8000-0d04970419de"}}\n'
+    client = ScriptedClient({"a/a": [Chunk(line, len(line))] * 2})
+    listed = [
+        _listed("a/a", labels={"gazette-py.dev/uuid-ptr": pointer}) for pointer in ("/m/id", "m")
+    ]
+    sink = Sink(str(tmp_path / "out"))
+    reading = Reading(client=client, sink=sink, start=Start(), format_record=envelope)  # type: ignore[arg-type]  # It is scripted.
+
+    await reading.run(LabelSelector(), listed[:1])
+    with pytest.raises(CommandError, match="a JSON pointer begins with"):
+        await reading.run(LabelSelector(), listed[1:])
+    sink.close()
+
+    first = (tmp_path / "out").read_bytes().splitlines()[0]
+    assert json.loads(first)["producer"] == "0d04970419de"
 
 
 async def test_it_ends_after_as_many_records_as_asked_for(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from gazette_py.cli.errors import CommandError
-from gazette_py.cli.routing import Router, resolve_pointer
+from gazette_py.cli.routing import Router
 from gazette_py.message.framing import FixedSplitter, LineSplitter
 
 JOURNALS = ["a/0", "a/1", "a/2"]
@@ -82,22 +82,3 @@ def test_records_without_a_key_are_refused(record: bytes) -> None:
     with pytest.raises(CommandError) as caught:
         _router("modulo", key_pointer="/to").route(record)
     assert caught.value.failure.what == "record 1"
-
-
-@pytest.mark.parametrize(
-    ("pointer", "expected"),
-    [("", {"a": [1, {"b/c": 2}]}), ("/a/0", 1), ("/a/1/b~1c", 2)],
-)
-def test_pointers_lead_to_values(pointer: str, expected: object) -> None:
-    assert resolve_pointer({"a": [1, {"b/c": 2}]}, pointer) == expected
-
-
-@pytest.mark.parametrize("pointer", ["/b", "/a/9", "/a/x", "/a/0/z"])
-def test_pointers_may_lead_nowhere(pointer: str) -> None:
-    with pytest.raises(LookupError):
-        resolve_pointer({"a": [1]}, pointer)
-
-
-def test_a_pointer_begins_with_a_slash() -> None:
-    with pytest.raises(ValueError, match="begins with"):
-        resolve_pointer({}, "a")
