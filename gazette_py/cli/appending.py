@@ -19,6 +19,7 @@ from gazette_py.cli.byte_input import ByteInput
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, failed, for_each
 from gazette_py.cli.routing import Router
+from gazette_py.cli.stamping import Stamper
 from gazette_py.clock import SYSTEM
 from gazette_py.message.framing import FixedSplitter, FramingError, Splitter
 
@@ -62,6 +63,7 @@ class Appending:
     timeout_s: float
     tell: Callable[[dict[str, Any]], None]  # Called with each append that was made.
     options: dict[str, Any] = field(default_factory=dict)  # Arguments of Client.append.
+    stamper: Stamper | None = None  # Gives records their UUIDs.
     _records: int = 0  # Appended so far.
 
     async def whole(self, journal: str, source: ByteInput) -> None:
@@ -88,10 +90,14 @@ class Appending:
 
     async def _send(self, batch: list[bytes], router: Router) -> None:
         by_journal: dict[str, list[bytes]] = {}
+        if self.stamper is not None:
+            self.stamper.refresh()
         for record in batch:
             journal = router.route(record)
-            if journal is not None:
-                by_journal.setdefault(journal, []).append(record)
+            if journal is None:
+                continue
+            made = record if self.stamper is None else self.stamper.stamp(journal, record)
+            by_journal.setdefault(journal, []).append(made)
 
         async def append(journal: str) -> "AppendResult":
             content = b"".join(by_journal[journal])
@@ -180,8 +186,10 @@ class Batching:
         rest = splitter.pending
         if not rest or self.partial == "drop":
             return b""
-        if self.partial == "append" and not isinstance(splitter, FixedSplitter):
-            return rest + b"\n"
+        may_complete = self.partial == "append" and not isinstance(splitter, FixedSplitter)
+        # A newline does not end a row within a field's quotes.
+        if may_complete and (completed := _records(splitter, b"\n")):
+            return completed[0]
         raise usage(
             "the last record",
             f"its end is missing, after {len(rest)} bytes; what is before it was appended",

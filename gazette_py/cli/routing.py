@@ -17,6 +17,7 @@ from gazette_py.cli.errors import usage
 from gazette_py.core.mapping import Rendezvous, modulo
 from gazette_py.message.framing import Splitter
 from gazette_py.message.json_pointer import parse_pointer, resolve
+from gazette_py.message.serdes import MessageError, Serde
 
 KEYED_MAPPINGS = ("modulo", "rendezvous", "direct")
 MAPPINGS = ("random", *KEYED_MAPPINGS)
@@ -31,6 +32,7 @@ class Router:
         mapping: str,
         *,
         splitter: Splitter,
+        serde: Serde,
         pick: Callable[[int], int],
         key_pointer: str | None = None,
         is_base64: bool = False,
@@ -41,12 +43,15 @@ class Router:
             journals: To choose from, ascending; at least one.
             mapping: One of MAPPINGS.
             splitter: Knows the framing of records and keys.
+            serde: Knows what records say, where they have their keys.
             pick: Returns a random index below its argument.
-            key_pointer: JSON pointer to the key in a record. None: keys precede records.
+            key_pointer: JSON pointer to the key in a record; a row of CSV is a list. None: keys
+                precede records.
             is_base64: Keys which precede records are encoded so.
         """
         self._journals = journals
         self._splitter = splitter
+        self._serde = serde
         self._pick = pick
         self._key_pointer = key_pointer
         self._is_base64 = is_base64
@@ -99,13 +104,13 @@ class Router:
     def _key_in(self, record: bytes) -> bytes:
         assert self._key_pointer is not None, "asked for with a pointer only"
         try:
-            document = json.loads(self._splitter.value_of(record))
-            value = resolve(document, parse_pointer(self._key_pointer))
-        except (ValueError, LookupError) as exc:
+            message = self._serde.decode(self._splitter.value_of(record))
+            value = resolve(message, parse_pointer(self._key_pointer))
+        except (MessageError, ValueError, LookupError) as exc:
             raise usage(
                 f"record {self._count}",
                 f"there is no key at {self._key_pointer!r}: {exc}",
-                "--key-jsonpointer is like /customer/id.",
+                "--key-jsonpointer is like /customer/id, or /0 for the first field of a row.",
             ) from exc
         return (value if isinstance(value, str) else json.dumps(value)).encode()
 

@@ -1,7 +1,7 @@
 """`journalctl append`: append a file or standard input."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,13 +21,29 @@ from gazette_py.cli.options import (
 )
 from gazette_py.cli.render import print_json_line
 from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
+from gazette_py.cli.stamping import Stamper, Stamps
 from gazette_py.clock import SYSTEM
-from gazette_py.message.framings import splitter_of
+from gazette_py.message.framings import FRAMINGS, splitter_of
+from gazette_py.message.json_pointer import parse_pointer
+from gazette_py.message.serdes import UUID_POINTER_LABEL, Serde, serde_of
 from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.labels import LabelSet
 
 if TYPE_CHECKING:
     from gazette_py.client.client import Client
+
+
+def _parse_uuid_pointer(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse what is no pointer: likely the name of a journal, which follows the option."""
+    if value:
+        try:
+            parse_pointer(value)
+        except ValueError as exc:
+            reason = f"{exc}; {value!r} is taken for one unless it stands before the option"
+            raise click.BadParameter(reason, ctx, param) from exc
+    return value
 
 
 @click.command(
@@ -38,6 +54,7 @@ if TYPE_CHECKING:
     journalctl append acme/orders -i orders.ndjson --framing lines
     journalctl append -l topic=orders --framing lines --mapping modulo --key-jsonpointer /id < in
     tail -F app.log | journalctl append acme/logs --framing lines -q
+    journalctl append acme/orders -i orders.ndjson --framing lines --attach-uuid
     journalctl append acme/orders -i batch --check-register epoch=7 -o jsonl
     """,
 )
@@ -46,7 +63,7 @@ if TYPE_CHECKING:
 @click.option("-i", "--input", "source", metavar="FILE|-", default="-", help="What to append.")
 @click.option(
     "--framing",
-    type=click.Choice(["none", "lines", "fixed"]),
+    type=click.Choice(["none", *FRAMINGS]),
     default="none",
     show_default=True,
     help="none: all of it in one append. Else records, each whole; neighbours share appends.",
@@ -59,7 +76,11 @@ if TYPE_CHECKING:
     help="How a record's journal is chosen. But for random, its key precedes it, framed alike;"
     " direct: the key is the journal's name.",
 )
-@click.option("--key-jsonpointer", metavar="/A/B", help="The key is in the record, which is JSON.")
+@click.option(
+    "--key-jsonpointer",
+    metavar="/A/B",
+    help="The key is in the record, which is JSON, or a row of CSV: /0 is its first field.",
+)
 @click.option("--base64", "is_base64", is_flag=True, help="Keys which precede records are base64.")
 @click.option(
     "--partial-line",
@@ -67,6 +88,15 @@ if TYPE_CHECKING:
     default="reject",
     show_default=True,
     help="What to do with a last line without its end; append: with the newline it lacks.",
+)
+@click.option(
+    "--attach-uuid",
+    metavar="[=/A/B]",
+    is_flag=False,
+    flag_value="",
+    callback=_parse_uuid_pointer,
+    help="Give each record a UUID, by which readers know it again: JSON at this pointer, else where"
+    " the journal's label gazette-py.dev/uuid-ptr says, else at /UUID; rows in a new first field.",
 )
 @click.option("--offset", type=click.IntRange(min=0), help="Append at this offset or nowhere.")
 @click.option("--check-register", "checks", multiple=True, metavar="K=V", help="Or do not append.")
@@ -99,6 +129,7 @@ def command(
     key_jsonpointer: str | None,
     is_base64: bool,
     partial_line: str,
+    attach_uuid: str | None,
     offset: int | None,
     checks: tuple[str, ...],
     sets: tuple[str, ...],
@@ -114,9 +145,10 @@ def command(
 
     Prints journal, begin, end and SHA-1 of each append. A broker which vanishes while it commits
     may have committed, or not: that is exit code 8, and nothing is sent again. --offset or
-    --check-register refuses content which is there already.
+    --check-register refuses content which is there already. UUIDs of --attach-uuid are new in each
+    run: to repeat one, attach them first, by `journalctl attach-uuids`.
     """
-    _check(name, selector, framing, mapping, key_jsonpointer, is_base64, offset)
+    _check(name, selector, framing, mapping, key_jsonpointer, is_base64, offset, attach_uuid)
     options = _append_options(offset, checks, sets, drops, no_resume=no_resume)
     batching = Batching(bytes_max=max(1, max_inflight), linger_s=linger, partial=partial_line)
 
@@ -126,17 +158,23 @@ def command(
 
     async def append() -> None:
         async with broker.connect() as client:
-            journals = await _journals(client, name, selector)
+            needs_labels = attach_uuid == "" and framing == "lines"
+            journals = await _journals(client, name, selector, needs_labels=needs_labels)
+            names = list(journals)
             work = Appending(client=client, timeout_s=broker.timeout_s, tell=tell, options=options)
             with open_input(source) as data:
                 if framing == "none":
-                    await work.whole(journals[_pick(len(journals))], data)
+                    await work.whole(names[_pick(len(names))], data)
                     return
                 splitter = splitter_of(framing)
+                if attach_uuid is not None:
+                    serdes = _serdes(journals, framing, attach_uuid)
+                    work.stamper = Stamper(Stamps(SYSTEM), splitter, serdes)
                 router = Router(
-                    journals,
+                    names,
                     mapping,
                     splitter=splitter,
+                    serde=serde_of(framing),
                     pick=_pick,
                     key_pointer=key_jsonpointer,
                     is_base64=is_base64,
@@ -154,6 +192,7 @@ def _check(
     key_jsonpointer: str | None,
     is_base64: bool,
     offset: int | None,
+    attach_uuid: str | None,
 ) -> None:
     """Refuse options which contradict each other."""
     if (name is None) == (selector is None):
@@ -169,7 +208,21 @@ def _check(
             f"-l 'name:prefix={name}' appends to the journals below it.",
         )
     if framing == "none" and mapping != "random":
-        raise usage("--mapping", f"{mapping} is for records", "Give --framing lines or fixed.")
+        raise usage("--mapping", f"{mapping} is for records", "Give --framing lines, csv or fixed.")
+    if framing == "csv" and mapping in KEYED_MAPPINGS and key_jsonpointer is None:
+        raise usage(
+            "--mapping",
+            f"rows have no keys before them, which {mapping} could use",
+            "--key-jsonpointer /0 takes the first field of each.",
+        )
+    if attach_uuid is not None and framing not in ("lines", "csv"):
+        raise usage(
+            "--attach-uuid",
+            f"where records of --framing {framing} have their UUIDs is not known",
+            "Give --framing lines or csv.",
+        )
+    if attach_uuid and framing == "csv":
+        raise usage("--attach-uuid", "the UUID of a row is its first field", "Leave out /A/B.")
     if key_jsonpointer is not None and mapping not in KEYED_MAPPINGS:
         raise usage(
             "--key-jsonpointer", f"--mapping {mapping} uses no key", "Give --mapping modulo."
@@ -180,8 +233,14 @@ def _check(
             "there are no keys which are lines",
             "It goes with --framing lines, and with --mapping modulo, rendezvous or direct.",
         )
-    if offset and framing != "none":
+    if offset is not None and framing != "none":
         raise usage("--offset", "it is for one append", "Leave out --framing.")
+    if offset == 0:
+        raise usage(
+            "--offset",
+            "brokers take 0 for any offset",
+            "--check-register and --set-register keep others from a journal which is empty.",
+        )
 
 
 def _append_options(
@@ -211,12 +270,31 @@ def _registers(pairs: Sequence[str]) -> LabelSet:
     return LabelSet.of(*((name.strip(), value.strip()) for name, _, value in split))
 
 
-async def _journals(client: "Client", name: str | None, selector: str | None) -> list[str]:
-    """Return the journals to append to. One which is named is not looked up: brokers do that."""
-    if name is not None:
-        return [name]
-    selection = Selection(names=(), selector=selector, allow_empty=False)
-    return [journal.spec.name for journal in (await selection.list(client)).journals]
+async def _journals(
+    client: "Client", name: str | None, selector: str | None, *, needs_labels: bool
+) -> dict[str, LabelSet]:
+    """Return the journals to append to, and their labels.
+
+    One which is named is not looked up unless it is for its labels: brokers know it, or not.
+    """
+    if name is not None and not needs_labels:
+        return {name: LabelSet()}
+    names = () if name is None else (name,)
+    selection = Selection(names=names, selector=selector, allow_empty=False)
+    listed = (await selection.list(client)).journals
+    return {journal.spec.name: journal.spec.labels for journal in listed}
+
+
+def _serdes(journals: Mapping[str, LabelSet], framing: str, uuid_pointer: str) -> dict[str, Serde]:
+    """Return what attaches UUIDs to the records of journals."""
+    serdes = {}
+    for name, labels in journals.items():
+        try:
+            pointer = uuid_pointer or labels.value_of(UUID_POINTER_LABEL)
+            serdes[name] = serde_of(framing, pointer)
+        except ValueError as exc:
+            raise usage(f"journal {name}", f"its label {UUID_POINTER_LABEL}: {exc}") from exc
+    return serdes
 
 
 def _pick(count: int) -> int:

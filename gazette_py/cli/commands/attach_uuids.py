@@ -10,15 +10,9 @@ import click
 from gazette_py.cli.byte_input import open_file
 from gazette_py.cli.errors import usage
 from gazette_py.cli.options import Verb, size_option
-from gazette_py.clock import SYSTEM, Clock
+from gazette_py.cli.stamping import Stamps
+from gazette_py.clock import SYSTEM
 from gazette_py.errors import ValidationError
-from gazette_py.message.uuids import (
-    PRODUCER_BYTES,
-    Flags,
-    ProducerClock,
-    make_producer,
-    make_uuid,
-)
 from gazette_py.protocol.template_syntax import Fields, Print, Text, parse_template
 
 _READ_BYTES = 1 << 16
@@ -56,34 +50,17 @@ def command(files: Sequence[str], template: str, max_length: int, skip_header: b
         render = _line_template(template)
     except ValidationError as exc:
         raise usage(f"--template {template!r}", str(exc), f"The default is {_DEFAULT!r}.") from exc
-    stamps = _Stamps(SYSTEM)
+    stamps = Stamps(SYSTEM)
     out = sys.stdout.buffer
     for name in files or ("-",):
         with open_file(name) as file:
             skipped = 1 if skip_header else 0
             for lines in _Lines(name, file, max_length):
                 stamps.refresh()
-                made = (render(stamps.next(), line) for line in lines[skipped:])
+                made = (render(str(stamps.next()).encode(), line) for line in lines[skipped:])
                 out.write(b"".join(chain.from_iterable(made)))
                 out.flush()  # What was read is written, before more is waited for.
                 skipped = 0
-
-
-class _Stamps:
-    """UUIDs of a producer, one after another."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._system = clock
-        self._producer = make_producer(bytes.fromhex(clock.token_hex(PRODUCER_BYTES)))
-        self._clock = ProducerClock()
-
-    def refresh(self) -> None:
-        """Follow the time."""
-        self._clock.update(int(self._system.now() * 1e9))
-
-    def next(self) -> bytes:
-        """Return the text of the next one: it is part of no transaction."""
-        return str(make_uuid(self._producer, self._clock.tick(), Flags.OUTSIDE_TXN)).encode()
 
 
 class _Lines:

@@ -163,7 +163,7 @@ def _record_format(
     if has_count and chosen is None:
         raise usage("--count", f"-o {output} has no records", "Use another format with it.")
     if chosen is not None and framing == "none":
-        raise usage("--framing none", "there are no records then", "Use another one.")
+        raise usage("--framing none", "there are no records then", "Use lines, csv or fixed.")
     return chosen
 
 

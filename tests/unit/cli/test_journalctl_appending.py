@@ -1,11 +1,13 @@
 """Batches of records from an input, and their appends."""
 
+import json
 import os
 from collections.abc import Iterable
 from contextlib import aclosing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,10 +15,14 @@ from gazette_py.cli.appending import Appending, Batching
 from gazette_py.cli.byte_input import ByteInput, open_input
 from gazette_py.cli.errors import CommandError, ExitCode
 from gazette_py.cli.routing import Router
+from gazette_py.cli.stamping import Stamper, Stamps
 from gazette_py.client.append import AppendResult
+from gazette_py.clock import SYSTEM
 from gazette_py.errors import JournalNotFoundError
 from gazette_py.message.framing import LineSplitter
 from gazette_py.message.framings import splitter_of
+from gazette_py.message.serdes import serde_of
+from gazette_py.message.uuids import clock_of, producer_of, time_ns_at
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.protocol.route import EtcdHeader, Header, ProcessID, Route
@@ -57,12 +63,21 @@ def _appending(client: RecordingClient, told: list[dict[str, Any]]) -> Appending
 
 
 def _router(*journals: str, mapping: str = "direct") -> Router:
-    return Router(journals, mapping, splitter=LineSplitter(), pick=lambda _count: 0)
+    return Router(
+        journals,
+        mapping,
+        splitter=LineSplitter(),
+        serde=serde_of("lines"),
+        pick=lambda _count: 0,
+    )
 
 
-async def _append(client: RecordingClient, data: bytes, router: Router) -> list[dict[str, Any]]:
+async def _append(
+    client: RecordingClient, data: bytes, router: Router, stamper: Stamper | None = None
+) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     work = _appending(client, told)
+    work.stamper = stamper
     await work.records(ByteInput(BytesIO(data)), LineSplitter(), router, EAGER)
     return told
 
@@ -107,6 +122,39 @@ async def test_a_failure_alone_keeps_its_code() -> None:
     assert caught.value.failure.code is ExitCode.NO_MATCH
 
 
+def _stamper() -> Stamper:
+    serdes = {"a/b": serde_of("lines"), "a/c": serde_of("lines", "/m/id")}
+    return Stamper(Stamps(SYSTEM), LineSplitter(), serdes)
+
+
+async def test_records_are_given_uuids_in_the_order_of_their_journals() -> None:
+    client = RecordingClient()
+    data = b"".join(b'a/%s\n{"n": %d}\n' % (b"bc"[n % 2 :][:1], n) for n in range(6))
+
+    await _append(client, data, _router("a/b", "a/c"), _stamper())
+
+    found = {
+        name: [json.loads(line) for line in b"".join(appends).splitlines()]
+        for name, appends in client.journals.items()
+    }
+    assert [line["n"] for line in found["a/b"]] == [0, 2, 4]
+    uuids = [UUID(line["UUID"]) for line in found["a/b"]]
+    uuids += [UUID(line["m"]["id"]) for line in found["a/c"]]
+    assert len({producer_of(uuid) for uuid in uuids}) == 1
+    clocks = [clock_of(uuid) for uuid in uuids]
+    assert clocks[:3] == sorted(set(clocks[:3]))
+    assert clocks[3:] == sorted(set(clocks[3:]))
+    assert abs(time_ns_at(clocks[0]) / 1e9 - SYSTEM.now()) < 60
+
+
+async def test_a_record_which_cannot_bear_a_uuid_is_named() -> None:
+    client = RecordingClient()
+    with pytest.raises(CommandError) as caught:
+        await _append(client, b"a/b\n{}\na/b\n[]\n", _router("a/b"), _stamper())
+    assert caught.value.failure.what == "record 2"
+    assert client.journals == {}
+
+
 async def test_the_whole_input_is_one_append_with_time_for_its_length() -> None:
     client, told = RecordingClient(), []
     data = bytes(3 << 20)
@@ -126,10 +174,13 @@ async def _batches(batching: Batching, source: ByteInput, framing: str) -> list[
 @pytest.mark.parametrize(
     ("partial", "expected"), [("drop", [[b"1\n"]]), ("append", [[b"1\n"], [b"2\n"]])]
 )
-async def test_a_line_without_its_end(partial: str, expected: list[list[bytes]]) -> None:
+@pytest.mark.parametrize("framing", ["lines", "csv"])
+async def test_a_line_without_its_end(
+    framing: str, partial: str, expected: list[list[bytes]]
+) -> None:
     batching = Batching(bytes_max=100, linger_s=0.0, partial=partial)
 
-    assert await _batches(batching, ByteInput(BytesIO(b"1\n2")), "lines") == expected
+    assert await _batches(batching, ByteInput(BytesIO(b"1\n2")), framing) == expected
 
 
 @pytest.mark.parametrize(
@@ -138,6 +189,7 @@ async def test_a_line_without_its_end(partial: str, expected: list[list[bytes]])
         ("lines", b"1\n2", "reject"),
         ("fixed", bytes.fromhex("663393360300"), "reject"),
         ("fixed", bytes.fromhex("663393360300"), "append"),
+        ("csv", b'1\n"2', "append"),
     ],
 )
 async def test_a_record_without_its_end_is_refused(framing: str, data: bytes, partial: str) -> None:

@@ -57,6 +57,12 @@ CALLS = [
     ("append a/b --key-jsonpointer /a", "--mapping random uses no key", "--mapping modulo"),
     ("append a/b --framing lines --base64", "no keys which are lines", "--mapping modulo"),
     ("append a/b --framing lines --offset 3", "it is for one append", "Leave out --framing"),
+    ("append a/b --offset 0", "brokers take 0 for any offset", "--check-register"),
+    ("append a/b --framing csv --mapping modulo", "rows have no keys", "--key-jsonpointer /0"),
+    ("append a/b --attach-uuid=/x", "--framing none have their UUIDs", "--framing lines or csv"),
+    ("append a/b --framing fixed --attach-uuid", "--framing fixed have", "--framing lines or csv"),
+    ("append a/b --framing csv --attach-uuid=/x", "is its first field", "Leave out"),
+    ("append --framing lines --attach-uuid a/b", "'a/b' is taken for one unless", "--help"),
     ("append a/b -i none", "input none (INVALID): it cannot be read", "standard input"),
     ("append a/b --max-inflight many", "'many' is no size such as 4096", "--help"),
     ("append a/b --check-register x=y", "selector 'x=y'", "A selector is like"),
@@ -70,7 +76,7 @@ CALLS = [
     ("read a/b --format %x", "no escape %x", "%j %o %e %v"),
     ("read a/b --format %v -o hexdump", "it contradicts -o hexdump", "Give one of them"),
     ("read a/b -n 3 -o hexdump", "-o hexdump has no records", "another format"),
-    ("read a/b -n 3 --framing none", "there are no records then", "lines or fixed"),
+    ("read a/b -n 3 --framing none", "there are no records then", "lines, csv or fixed"),
 ]
 
 

@@ -6,13 +6,17 @@ import pytest
 
 from gazette_py.cli.errors import CommandError
 from gazette_py.cli.routing import Router
-from gazette_py.message.framing import FixedSplitter, LineSplitter
+from gazette_py.message.framings import splitter_of
+from gazette_py.message.serdes import serde_of
 
 JOURNALS = ["a/0", "a/1", "a/2"]
 
 
 def _router(mapping: str, **options: object) -> Router:
-    options = {"splitter": LineSplitter(), "pick": lambda count: count - 1} | options
+    framing = options.pop("framing", "lines")
+    assert isinstance(framing, str)
+    own = {"splitter": splitter_of(framing), "serde": serde_of(framing)}
+    options = own | {"pick": lambda count: count - 1} | options
     return Router(JOURNALS, mapping, **options)  # type: ignore[arg-type]  # Options of the test.
 
 
@@ -63,7 +67,7 @@ def test_keys_which_are_no_base64_are_refused() -> None:
 
 
 def test_fixed_keys_are_framed_too() -> None:
-    router = _router("direct", splitter=FixedSplitter())
+    router = _router("direct", framing="fixed")
 
     router.route(bytes.fromhex("6633933603000000") + b"a/1")
 
@@ -75,6 +79,12 @@ def test_keys_in_records_need_no_keys_before_them() -> None:
 
     assert router.route(b'{"to": "a/1"}\n') == "a/1"
     assert router.route(b'{"to": "a/0"}\n') == "a/0"
+
+
+def test_keys_are_fields_of_rows() -> None:
+    router = _router("direct", framing="csv", key_pointer="/1")
+
+    assert router.route(b'x,"a/1",y\n') == "a/1"
 
 
 @pytest.mark.parametrize("record", [b"no json\n", b'{"too": 1}\n', b"[]\n"])
