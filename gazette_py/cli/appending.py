@@ -18,6 +18,7 @@ import click
 from gazette_py.cli.byte_input import ByteInput
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, failed, for_each
+from gazette_py.cli.pace import Pace, Paced
 from gazette_py.cli.routing import Router
 from gazette_py.cli.stamping import Stamper
 from gazette_py.clock import SYSTEM
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _SPOOL_MEMORY_MAX = 8 << 20
 _CHUNK_BYTES = 1 << 20
-_RATE_MIN = 1 << 16
+RATE_MIN = 1 << 16
 """Bytes per second below which brokers abort an append."""
 
 
@@ -64,6 +65,7 @@ class Appending:
     tell: Callable[[dict[str, Any]], None]  # Called with each append that was made.
     options: dict[str, Any] = field(default_factory=dict)  # Arguments of Client.append.
     stamper: Stamper | None = None  # Gives records their UUIDs.
+    pace: Pace | None = None  # None: as fast as brokers take it.
     _records: int = 0  # Appended so far.
 
     async def whole(self, journal: str, source: ByteInput) -> None:
@@ -71,7 +73,8 @@ class Appending:
         with tempfile.SpooledTemporaryFile(_SPOOL_MEMORY_MAX) as file:
             spooled = Spooled(file)
             await spooled.fill(source)
-            result = await self._append(journal, spooled, spooled.length)
+            content = spooled if self.pace is None else Paced(spooled, self.pace)
+            result = await self._append(journal, content, spooled.length)
         self.tell(_item(result))
 
     async def records(
@@ -103,6 +106,8 @@ class Appending:
             content = b"".join(by_journal[journal])
             return await self._append(journal, content, len(content))
 
+        if self.pace is not None:
+            await self.pace.take(sum(len(r) for records in by_journal.values() for r in records))
         outcomes = await for_each(by_journal, append)
         for journal, result in outcomes.results.items():
             self._records += len(by_journal[journal])
@@ -111,7 +116,7 @@ class Appending:
 
     async def _append(self, journal: str, content: Any, length: int) -> "AppendResult":
         # No broker takes longer over the content itself.
-        timeout_s = self.timeout_s + length / _RATE_MIN
+        timeout_s = self.timeout_s + length / RATE_MIN
         return await self.client.append(journal, content, timeout_s=timeout_s, **self.options)
 
     def _check(self, outcomes: "Outcomes[AppendResult]") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gazette_py.cli.appending import Appending, Batching
+from gazette_py.cli.appending import RATE_MIN, Appending, Batching
 from gazette_py.cli.byte_input import open_input
 from gazette_py.cli.completing import complete_journals
 from gazette_py.cli.errors import usage
@@ -19,6 +19,7 @@ from gazette_py.cli.options import (
     run,
     size_option,
 )
+from gazette_py.cli.pace import Pace
 from gazette_py.cli.render import print_json_line
 from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
 from gazette_py.cli.stamping import Stamper, Stamps
@@ -31,6 +32,9 @@ from gazette_py.protocol.labels import LabelSet
 
 if TYPE_CHECKING:
     from gazette_py.client.client import Client
+
+_RATE_WHOLE_MIN = 2 * RATE_MIN
+"""Of one append: brokers see less of it while the network is busy."""
 
 
 def _parse_uuid_pointer(
@@ -114,6 +118,12 @@ def _parse_uuid_pointer(
     show_default=True,
     help="How much of records to append at once.",
 )
+@size_option(
+    "--rate",
+    default="0",
+    metavar="BYTES/s",
+    help="Append no faster than this: 0 is as fast as brokers take it.",
+)
 @click.option("--no-resume", is_flag=True, help="Refuse if the journal is suspended.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "jsonl"]), default="table", show_default=True
@@ -136,6 +146,7 @@ def command(
     drops: tuple[str, ...],
     linger: float,
     max_inflight: int,
+    rate: int,
     no_resume: bool,
     output: str,
     quiet: bool,
@@ -149,8 +160,16 @@ def command(
     run: to repeat one, attach them first, by `journalctl attach-uuids`.
     """
     _check(name, selector, framing, mapping, key_jsonpointer, is_base64, offset, attach_uuid)
+    if rate and rate < _RATE_WHOLE_MIN and framing == "none":
+        raise usage(
+            "--rate",
+            f"brokers refuse an append which takes its time, below {RATE_MIN} bytes/s",
+            f"At least {_RATE_WHOLE_MIN // 1024}KiB are safe; or give --framing, for many appends.",
+        )
     options = _append_options(offset, checks, sets, drops, no_resume=no_resume)
-    batching = Batching(bytes_max=max(1, max_inflight), linger_s=linger, partial=partial_line)
+    # A second's worth at once is even enough.
+    bytes_max = max(1, min(max_inflight, rate or max_inflight))
+    batching = Batching(bytes_max=bytes_max, linger_s=linger, partial=partial_line)
 
     def tell(item: dict[str, Any]) -> None:
         if not quiet:
@@ -162,6 +181,7 @@ def command(
             journals = await _journals(client, name, selector, needs_labels=needs_labels)
             names = list(journals)
             work = Appending(client=client, timeout_s=broker.timeout_s, tell=tell, options=options)
+            work.pace = Pace(SYSTEM, rate) if rate else None
             with open_input(source) as data:
                 if framing == "none":
                     await work.whole(names[_pick(len(names))], data)

@@ -10,10 +10,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from manual_clock import ManualClock
 
 from gazette_py.cli.appending import Appending, Batching
 from gazette_py.cli.byte_input import ByteInput, open_input
 from gazette_py.cli.errors import CommandError, ExitCode
+from gazette_py.cli.pace import Pace
 from gazette_py.cli.routing import Router
 from gazette_py.cli.stamping import Stamper, Stamps
 from gazette_py.client.append import AppendResult
@@ -164,6 +166,29 @@ async def test_the_whole_input_is_one_append_with_time_for_its_length() -> None:
     assert client.journals == {"a/b": [data]}
     assert client.options["timeout_s"] == 30.0 + 48.0  # At the least rate, 64 KiB/s.
     assert told[0]["end"] == 3 << 20
+
+
+async def test_appends_are_paced() -> None:
+    """Each batch waits for the one before it to have had its time, whatever came of it."""
+    clock, client = ManualClock(), RecordingClient()
+    times: list[float] = []
+    work = Appending(
+        client=client,  # type: ignore[arg-type]  # It records.
+        timeout_s=1.0,
+        tell=lambda _item: times.append(clock.time),
+        pace=Pace(clock, 1 << 16),
+    )
+    line = b"x" * 1023 + b"\n"
+
+    await work.records(
+        ByteInput(BytesIO(line * 192)),
+        LineSplitter(),
+        _router("a/b", mapping="random"),
+        Batching(bytes_max=1, linger_s=0.0),
+    )
+
+    assert times == [100.0, 101.0, 102.0]
+    assert b"".join(client.journals["a/b"]) == line * 192
 
 
 async def _batches(batching: Batching, source: ByteInput, framing: str) -> list[list[bytes]]:

@@ -63,6 +63,7 @@ CALLS = [
     ("append a/b --framing fixed --attach-uuid", "--framing fixed have", "--framing lines or csv"),
     ("append a/b --framing csv --attach-uuid=/x", "is its first field", "Leave out"),
     ("append --framing lines --attach-uuid a/b", "'a/b' is taken for one unless", "--help"),
+    ("append a/b --rate 1KiB", "below 65536 bytes/s", "At least 128KiB are safe"),
     ("append a/b -i none", "input none (INVALID): it cannot be read", "standard input"),
     ("append a/b --max-inflight many", "'many' is no size such as 4096", "--help"),
     ("append a/b --check-register x=y", "selector 'x=y'", "A selector is like"),
