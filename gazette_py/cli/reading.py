@@ -8,23 +8,23 @@ Invariants:
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
-from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
+from gazette_py.cli.errors import usage
 from gazette_py.cli.offsets_file import save_offsets
-from gazette_py.cli.record_formats import Record, RecordFormat
+from gazette_py.cli.printing import ChunkPrinter, RecordPrinter
+from gazette_py.cli.record_formats import RecordFormat
+from gazette_py.cli.sinks import Sink
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
-from gazette_py.message.framing import FramingError, Splitter
 from gazette_py.message.framings import framing_of, splitter_of
-from gazette_py.message.serdes import UUID_POINTER_LABEL, Serde, serde_of
+from gazette_py.message.serdes import UUID_POINTER_LABEL, serde_of
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
@@ -70,34 +70,6 @@ def parse_start(text: str) -> Start:
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError(f"{text!r} is none of beginning, end, stored, an offset, or -BYTES")
     return Start(bytes_back=int(digits)) if text.startswith("-") else Start(offset=int(text))
-
-
-class Sink:
-    """Where content goes."""
-
-    def __init__(self, path: str = "") -> None:
-        # Closed by `close`.
-        self._file: IO[bytes] = Path(path).open("wb") if path else sys.stdout.buffer  # noqa: SIM115
-        self._is_ours = bool(path)
-
-    def write(self, data: bytes) -> None:
-        """Write, without regard to when it arrives."""
-        self._file.write(data)
-
-    def flush(self) -> None:
-        """Have what was written arrive."""
-        self._file.flush()
-
-    def sync(self) -> None:
-        """Have what was written stay, if it is a file's."""
-        self._file.flush()
-        if self._is_ours:
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close a file."""
-        if self._is_ours:
-            self._file.close()
 
 
 @dataclass(kw_only=True)
@@ -199,15 +171,15 @@ class Reading:
             )
         _notice(f"reached the end of {name} at offset {reader.offset}")
 
-    def _printer(self, spec: JournalSpec) -> "_ChunkPrinter | _RecordPrinter":
+    def _printer(self, spec: JournalSpec) -> ChunkPrinter | RecordPrinter:
         if self.format_record is None:
-            return _ChunkPrinter(self, spec.name)
+            return ChunkPrinter(self, spec.name)
         framing = self.framing or framing_of(spec.labels)
         try:
             serde = serde_of(framing, spec.labels.value_of(UUID_POINTER_LABEL))
         except ValueError as exc:
             raise usage(f"journal {spec.name}", f"its label {UUID_POINTER_LABEL}: {exc}") from exc
-        return _RecordPrinter(self, spec.name, splitter_of(framing), serde, self.format_record)
+        return RecordPrinter(self, spec.name, splitter_of(framing), serde, self.format_record)
 
     async def _offset_of(self, name: str) -> int:
         if name in self.offsets:
@@ -245,7 +217,7 @@ class Reading:
 
 
 async def _batches(
-    reader: "Reader", printer: "_ChunkPrinter | _RecordPrinter"
+    reader: "Reader", printer: ChunkPrinter | RecordPrinter
 ) -> "AsyncIterator[Batch]":
     """Yield content, also after a part of the journal which is gone."""
     while True:
@@ -257,97 +229,6 @@ async def _batches(
             printer.reset()
             if exc.offset:  # The beginning is often gone, by retention.
                 _notice(f"{exc.journal} has nothing at offset {exc.offset}, goes on at {exc.to}")
-
-
-class _ChunkPrinter:
-    """Prints content as it comes, and holds the output until a fragment is done (R1)."""
-
-    pending_bytes = 0
-
-    def __init__(self, reading: Reading, journal: str) -> None:
-        self._reading = reading
-        self._journal = journal
-        self._has_turn = False
-
-    async def print(self, batch: "Batch") -> None:
-        if not self._has_turn:
-            await self._reading.turn.acquire()
-            self._has_turn = True
-        content = bytes(batch)
-        format_chunk = self._reading.format_chunk
-        self._reading.sink.write(format_chunk(content, batch.begin) if format_chunk else content)
-        self._reading.sink.flush()
-        self._reading.offsets[self._journal] = batch.end
-        if batch.fragment is None or batch.end >= batch.fragment.end:
-            self.close()
-
-    def reset(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._has_turn:
-            self._has_turn = False
-            self._reading.turn.release()
-
-
-class _RecordPrinter:
-    """Prints whole records."""
-
-    def __init__(
-        self,
-        reading: Reading,
-        journal: str,
-        splitter: Splitter,
-        serde: Serde,
-        format_record: RecordFormat,
-    ) -> None:
-        self._reading = reading
-        self._journal = journal
-        self._splitter = splitter
-        self._serde = serde
-        self._format = format_record
-        self._position: int | None = None  # Where the next record begins, once that is known.
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of a record which is not complete."""
-        return len(self._splitter.pending)
-
-    async def print(self, batch: "Batch") -> None:
-        position = batch.begin if self._position is None else self._position
-        try:
-            for raw in self._splitter.feed(bytes(batch)):
-                end = position + len(raw)
-                record = Record(
-                    journal=self._journal,
-                    begin=position,
-                    end=end,
-                    raw=raw,
-                    value=self._splitter.value_of(raw),
-                    serde=self._serde,
-                )
-                self._reading.sink.write(self._format(record))
-                self._reading.offsets[self._journal] = position = end
-                self._reading.counted()
-        except FramingError as exc:
-            raise CommandError(
-                Failure(
-                    code=ExitCode.ERROR,
-                    status="DESYNC",
-                    what=f"journal {self._journal} at offset {position}",
-                    detail=str(exc),
-                    hints=("Is --framing right? -o raw and -o hexdump print what is there.",),
-                )
-            ) from exc
-        self._position = position
-        self._reading.sink.flush()
-
-    def reset(self) -> None:
-        self._splitter.reset()
-        self._position = None
-
-    def close(self) -> None:
-        pass
 
 
 def _notice(text: str) -> None:

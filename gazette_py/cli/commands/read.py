@@ -19,7 +19,8 @@ from gazette_py.cli.options import (
     selection_options,
     time_option,
 )
-from gazette_py.cli.reading import Reading, Sink, Start, parse_start
+from gazette_py.cli.reading import Reading, Start, parse_start
+from gazette_py.cli.sinks import Sink
 from gazette_py.message.framings import FRAMINGS
 
 _DIRECT_CACHE_SIZE = 256

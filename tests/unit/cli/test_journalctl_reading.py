@@ -10,8 +10,9 @@ from typing import Any, Self
 import pytest
 
 from gazette_py.cli.errors import CommandError
-from gazette_py.cli.reading import Reading, Sink, Start
+from gazette_py.cli.reading import Reading, Start
 from gazette_py.cli.record_formats import envelope, hex_dump, raw
+from gazette_py.cli.sinks import Sink
 from gazette_py.client.batches import Batch, Batches
 from gazette_py.client.listing import ListedJournal
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
