@@ -9,6 +9,9 @@ class ManualClock(SystemClock):
     def __init__(self) -> None:
         self.time = 100.0
 
+    def now(self) -> float:
+        return self.time
+
     def monotonic(self) -> float:
         return self.time
 

@@ -18,7 +18,7 @@ import click
 
 from gazette_py.cli.errors import usage
 from gazette_py.cli.offsets_file import save_offsets
-from gazette_py.cli.printing import ChunkPrinter, RecordPrinter
+from gazette_py.cli.printing import ChunkPrinter, RecordPrinter, Window
 from gazette_py.cli.record_formats import RecordFormat
 from gazette_py.cli.sinks import Sink
 from gazette_py.clock import SYSTEM
@@ -40,7 +40,7 @@ _READS_MAX = 32
 
 
 class EnoughError(Exception):
-    """As many records as asked for were printed."""
+    """As much as asked for was printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Reading:
     client: "Client"
     sink: Sink
     start: Start
-    since: int = 0  # Unix seconds.
+    window: Window = field(default_factory=Window)
     framing: str = ""  # "": as the journal's content type says.
     format_chunk: Callable[[bytes, int], bytes] | None = None  # Of content as it comes.
     format_record: RecordFormat | None = None  # Of content cut into records.
@@ -100,6 +100,8 @@ class Reading:
                 else:
                     saver = None
                 if self.is_following:
+                    if self.window.until:
+                        group.create_task(self._end_in_time(), name="end in time")
                     await self._follow(group, selector)
                 else:
                     await self._read_all(journals)
@@ -148,17 +150,23 @@ class Reading:
 
     async def _read(self, spec: JournalSpec) -> None:
         name = spec.name
-        printer = self._printer(spec)
+        offset = await self._offset_of(name)
+        is_in_record = self._is_back(name) and offset > 0 and self.format_record is not None
+        printer = self._printer(spec, skips_first=is_in_record)
         reader = self.client.reader(
             name,
-            offset=await self._offset_of(name),
+            # From the byte before, which tells whether a record begins there.
+            offset=offset - 1 if is_in_record else offset,
             block=self.is_following,
-            begin_mod_time=self.since,
+            begin_mod_time=self.window.since,
         )
+        is_told = False
         async with reader:
             try:
                 async for batch in _batches(reader, printer):
-                    await printer.print(batch)
+                    if not await printer.print(batch):
+                        return
+                    is_told = is_told or self._tell_caught_up(reader)
             finally:
                 printer.close()
                 if name not in self.offsets and reader.offset >= 0:
@@ -169,9 +177,16 @@ class Reading:
                 f" incomplete record, at offset {self.offsets[name]}",
                 err=True,
             )
-        _notice(f"reached the end of {name} at offset {reader.offset}")
+        _notice(f"Reached end of {name} at offset {reader.offset}")
 
-    def _printer(self, spec: JournalSpec) -> ChunkPrinter | RecordPrinter:
+    def _tell_caught_up(self, reader: "Reader") -> bool:
+        """Tell it, and return whether it is so. Once: what comes from now on is seen to come."""
+        if not self.is_following or reader.lag_bytes != 0:
+            return False
+        _notice(f"Reached end of {reader.journal} at offset {reader.offset}")
+        return True
+
+    def _printer(self, spec: JournalSpec, *, skips_first: bool) -> ChunkPrinter | RecordPrinter:
         if self.format_record is None:
             return ChunkPrinter(self, spec.name)
         framing = self.framing or framing_of(spec.labels)
@@ -179,7 +194,18 @@ class Reading:
             serde = serde_of(framing, spec.labels.value_of(UUID_POINTER_LABEL))
         except ValueError as exc:
             raise usage(f"journal {spec.name}", f"its label {UUID_POINTER_LABEL}: {exc}") from exc
-        return RecordPrinter(self, spec.name, splitter_of(framing), serde, self.format_record)
+        return RecordPrinter(
+            self,
+            spec.name,
+            splitter_of(framing),
+            serde,
+            self.format_record,
+            skips_first=skips_first,
+        )
+
+    def _is_back(self, name: str) -> bool:
+        """Tell whether the journal's start is so many bytes before its end: anywhere."""
+        return name not in self.offsets and self.start.bytes_back > 0
 
     async def _offset_of(self, name: str) -> int:
         if name in self.offsets:
@@ -190,7 +216,7 @@ class Reading:
                 "no offset of it is stored",
                 "Add it to the file of --offsets, or give another --offset.",
             )
-        if self.start.bytes_back:
+        if self._is_back(name):
             return max(0, await self.client.write_head(name) - self.start.bytes_back)
         return self.start.offset
 
@@ -204,6 +230,16 @@ class Reading:
         if self._count == self.count_max:
             self.sink.flush()
             raise EnoughError
+
+    async def _end_in_time(self) -> None:
+        """End all of it when the window ends.
+
+        Raises:
+            EnoughError: It has.
+        """
+        while (left_s := self.window.until - SYSTEM.now()) > 0:
+            await SYSTEM.sleep(left_s)
+        raise EnoughError
 
     async def _save_periodically(self) -> None:
         while True:

@@ -19,8 +19,10 @@ from gazette_py.cli.options import (
     selection_options,
     time_option,
 )
+from gazette_py.cli.printing import Window
 from gazette_py.cli.reading import Reading, Start, parse_start
 from gazette_py.cli.sinks import Sink
+from gazette_py.clock import SYSTEM
 from gazette_py.message.framings import FRAMINGS
 
 _DIRECT_CACHE_SIZE = 256
@@ -34,6 +36,7 @@ _DIRECT_CACHE_SIZE = 256
     journalctl read acme/orders --offset=-4096
     journalctl read acme/orders -f --offset end
     journalctl read -l env=prod -n 10 -o json-envelope
+    journalctl read acme/orders --since -1h --until -10m --framing lines
     journalctl read acme/ --offsets-out at.json --to out.ndjson
     journalctl read acme/ --offsets at.json --offsets-out at.json --to next.ndjson
     journalctl read acme/orders -n 3 --format '%j %o %t %v\\n'
@@ -48,9 +51,15 @@ _DIRECT_CACHE_SIZE = 256
     default="beginning",
     show_default=True,
     metavar="beginning|end|stored|N|-N",
-    help="Where to begin, unless --offsets tells; -N: so many bytes before the end.",
+    help="Where to begin, unless --offsets tells; -N: so many bytes before the end, with a whole"
+    " record.",
 )
-@time_option("--since", help="Skip fragments stored before (-1h, a time).")
+@time_option(
+    "--since",
+    help="Skip what is older (-1h, a time): by the clocks of messages where records are printed,"
+    " else by when fragments were stored.",
+)
+@time_option("--until", help="Skip what is younger, or of that age, likewise.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as journals grow, and new ones match.")
 @click.option("-e", "--exit-at-end", is_flag=True, help="Exit at the end, as without --follow.")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="Exit after so many records.")
@@ -73,7 +82,8 @@ _DIRECT_CACHE_SIZE = 256
 @click.option(
     "--framing",
     type=click.Choice([*FRAMINGS, "none"]),
-    help="What a record is. Default: as the content type of the journal says, else lines.",
+    help="What a record is. Default: as the content type of the journal says, else lines. If it is"
+    " given, raw content is printed by whole records, too.",
 )
 @click.option("--to", metavar="FILE", default="", help="Write to a file, and not append to it.")
 @click.option("--offsets", "offsets_in", type=Path, help="File of offsets to begin from.")
@@ -92,6 +102,7 @@ def command(
     selection: Selection,
     start: Start,
     since: int,
+    until: int,
     follow: bool,
     exit_at_end: bool,
     count: int | None,
@@ -118,12 +129,16 @@ def command(
         raise usage("--exit-at-end", "it contradicts --follow", "Give one of them.")
     if start.must_be_stored and offsets_in is None:
         raise usage("--offset stored", "no file of offsets was given", "Name one by --offsets.")
+    if until and since >= until:
+        raise usage("--until", "it is not after --since", "Times are like -1h, or 2024-05-01.")
+    if until and follow and until <= SYSTEM.now():
+        raise usage("--until", "it is past: there is nothing to follow", "Leave out --follow.")
     format_record = _record_format(output, template, framing, has_count=count is not None)
     offsets = load_offsets(offsets_in) if offsets_in else {}
     make = partial(
         Reading,
         start=start,
-        since=since,
+        window=Window(since=since, until=until),
         framing=framing or "",
         format_chunk=record_formats.hex_dump if output == "hexdump" else None,
         format_record=format_record,
@@ -159,7 +174,8 @@ def _record_format(
         raise usage("--format", f"it contradicts -o {output}", "Give one of them.")
     formats = {"jsonl": record_formats.json_line, "json-envelope": record_formats.envelope}
     chosen = record_formats.template(template) if template is not None else formats.get(output)
-    if chosen is None and has_count and output == "raw":
+    has_framing = framing is not None and framing != "none"
+    if chosen is None and (has_count or has_framing) and output == "raw":
         chosen = record_formats.raw
     if has_count and chosen is None:
         raise usage("--count", f"-o {output} has no records", "Use another format with it.")

@@ -76,6 +76,8 @@ CALLS = [
     ("read a/b --offsets offsets.json", "it is no object of offsets", '{"acme/orders": 1234}'),
     ("read a/b --format %x", "no escape %x", "%j %o %e %v"),
     ("read a/b --format %v -o hexdump", "it contradicts -o hexdump", "Give one of them"),
+    ("read a/b --since -1h --until -2h", "it is not after --since", "Times are like"),
+    ("read a/b -f --until -1h", "it is past", "Leave out --follow"),
     ("read a/b -n 3 -o hexdump", "-o hexdump has no records", "another format"),
     ("read a/b -n 3 --framing none", "there are no records then", "lines, csv or fixed"),
 ]

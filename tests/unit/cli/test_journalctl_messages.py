@@ -117,3 +117,23 @@ def test_a_label_which_is_no_pointer_is_refused(cluster: InProcessCluster) -> No
     )
 
     assert "its label gazette-py.dev/uuid-ptr: a JSON pointer begins with" in result.stderr
+
+
+def test_a_window_is_of_the_clocks_of_messages(cluster: InProcessCluster) -> None:
+    create(cluster, "m/window", content_type="application/x-ndjson")
+    old = "c56a4180-65aa-11ec-8000-0d04970419de"  # Of 2021-12-25.
+    call(cluster, "append", "m/window", stdin=f'{{"UUID":"{old}"}}\n')
+    args = ("append", "m/window", "--framing", "lines", "--attach-uuid", "-q")
+    call(cluster, *args, stdin='{"n":1}\n')
+
+    def read(*window: str) -> list[Any]:
+        result = call(cluster, "read", "m/window", "-o", "jsonl", *window)
+        return [item.get("n", item["UUID"]) for item in items(result)]
+
+    assert read() == [old, 1]
+    assert read("--since", "-1h") == [1]
+    assert read("--until", "-1h") == [old]
+    assert read("--since", "2021-12-25", "--until", "2021-12-26") == [old]
+    # Raw content is in fragments, none of which is stored.
+    assert call(cluster, "read", "m/window", "--until", "-1h").stdout == ""
+    assert old in call(cluster, "read", "m/window", "--until", "-1h", "--framing", "lines").stdout

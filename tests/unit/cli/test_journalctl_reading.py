@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from manual_clock import ManualClock
 
 from gazette_py.cli.errors import CommandError
+from gazette_py.cli.printing import Window
 from gazette_py.cli.reading import Reading, Start
 from gazette_py.cli.record_formats import envelope, hex_dump, raw
 from gazette_py.cli.sinks import Sink
 from gazette_py.client.batches import Batch, Batches
 from gazette_py.client.listing import ListedJournal
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
+from gazette_py.message.uuids import clock_at, make_uuid
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import JournalSpec, Suspend
 from gazette_py.protocol.labels import LabelSelector, LabelSet
 from gazette_py.protocol.route import Route
+
+FRAME = bytes.fromhex("6633933603000000") + b"foo"
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Chunk:
     data: bytes
     fragment_end: int
     begin: int | None = None
+    stored_at: int = 0
 
 
 class ScriptedReader:
@@ -38,6 +44,7 @@ class ScriptedReader:
     def __init__(self, journal: str, offset: int, script: Sequence[Chunk | Exception]) -> None:
         self.journal = journal
         self.offset = offset
+        self.lag_bytes = None
         self._script = list(script)
 
     async def __aenter__(self) -> Self:
@@ -63,7 +70,9 @@ class ScriptedReader:
         self._script.pop(0)
         begin = self.offset
         self.offset += len(step.data)
-        fragment = Fragment(journal=self.journal, begin=0, end=step.fragment_end)
+        fragment = Fragment(
+            journal=self.journal, begin=0, end=step.fragment_end, mod_time=step.stored_at
+        )
         return Batch(begin=begin, pieces=(memoryview(step.data),), fragment=fragment)
 
 
@@ -242,6 +251,106 @@ async def test_bytes_back_are_counted_from_the_write_head(
     await _read(client, tmp_path, ["a/a"], start=Start(bytes_back=back))
 
     assert client.reads == [("a/a", expected)]
+
+
+@pytest.mark.parametrize(
+    ("framing", "content", "expected"),
+    [
+        ("lines", b"rn\none\ntwo\n", [(72, "one"), (76, "two")]),
+        ("lines", b"\none\n", [(70, "one")]),  # Just where a line begins.
+        ("csv", b'rn"\none\n', [(73, ["one"])]),
+        ("fixed", b"\0\0\0foo" + FRAME, [(75, "foo")]),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100])
+async def test_so_many_bytes_back_begin_with_a_whole_record(
+    tmp_path: Path, framing: str, content: bytes, expected: list[tuple[int, Any]], size: int
+) -> None:
+    pieces = [content[at : at + size] for at in range(0, len(content), size)]
+    client = ScriptedClient({"a/a": [Chunk(piece, 100) for piece in pieces]})
+
+    output = await _read(
+        client,
+        tmp_path,
+        ["a/a"],
+        start=Start(bytes_back=30),
+        framing=framing,
+        format_record=envelope,
+    )
+
+    assert client.reads == [("a/a", 69)]
+    records = [json.loads(line) for line in output.splitlines()]
+    assert [(record["offset"], record["value"]) for record in records] == expected
+
+
+def _line(n: int, unix_s: int | None) -> bytes:
+    """Return a line, and if it has a time, with the UUID of it: sixty bytes then."""
+    if unix_s is None:
+        return b"%d\n" % n
+    uuid = make_uuid(b"\1\0\0\0\0\0", clock_at(unix_s * 1_000_000_000), 0)
+    return b'{"UUID":"%s","n":%12d}\n' % (str(uuid).encode(), n)
+
+
+async def test_messages_are_in_a_window_by_their_clocks(tmp_path: Path) -> None:
+    """Whatever fragments they are in, and whoever else wrote meanwhile."""
+    lines = [_line(n, unix_s) for n, unix_s in enumerate((99, 100, 200, 199, 150))]
+    length = sum(map(len, lines))
+    client = ScriptedClient({"a/a": [Chunk(line, length, stored_at=500) for line in lines]})
+    path = tmp_path / "at.json"
+
+    output = await _read(
+        client,
+        tmp_path,
+        ["a/a"],
+        window=Window(since=100, until=200),
+        format_record=raw,
+        offsets_path=path,
+    )
+
+    assert output == lines[1] + lines[3] + lines[4]
+    assert json.loads(path.read_text()) == {"a/a": length}
+
+
+@pytest.mark.parametrize(("options", "begin"), [({}, 4), ({"format_record": raw}, 4)])
+@pytest.mark.parametrize("stored_at", [200, 0])  # 0: not yet.
+async def test_content_without_clocks_is_in_a_window_by_its_fragments(
+    tmp_path: Path, options: dict[str, Any], begin: int, stored_at: int
+) -> None:
+    client = ScriptedClient(
+        {
+            "a/a": [
+                Chunk(_line(1, None) * 2, 4, stored_at=199),
+                Chunk(_line(2, None), 6, stored_at=stored_at),
+                Chunk(_line(3, None), 8, stored_at=199),  # Not what is asked for any more.
+            ],
+            "b/b": [Chunk(_line(4, None), 2, stored_at=stored_at)],
+        }
+    )
+    path = tmp_path / "at.json"
+
+    output = await _read(
+        client,
+        tmp_path,
+        ["a/a", "b/b"],
+        window=Window(until=200),
+        offsets_path=path,
+        **options,
+    )
+
+    assert output == b"1\n1\n"
+    assert json.loads(path.read_text()) == {"a/a": begin, "b/b": 0}
+
+
+async def test_following_ends_when_its_time_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    monkeypatch.setattr("gazette_py.cli.reading.SYSTEM", clock)
+    client = ScriptedClient({"a/a": []}, snapshots=[[_listed("a/a")]])
+
+    await _read(client, tmp_path, is_following=True, window=Window(until=1_000))
+
+    assert clock.time == 1_000
 
 
 async def test_journals_without_a_stored_offset_may_be_refused(tmp_path: Path) -> None:
