@@ -82,6 +82,7 @@ class ChunkPrinter:
         """Let others write."""
         if self._has_turn:
             self._has_turn = False
+            self._reading.sink.bound()
             self._reading.turn.release()
 
 
@@ -139,6 +140,7 @@ class RecordPrinter:
                         reading.offsets[self._journal] = record.end
                         continue
                 reading.sink.write(self._format(record))
+                reading.sink.bound()
                 reading.offsets[self._journal] = record.end
                 reading.counted()
         except FramingError as exc:

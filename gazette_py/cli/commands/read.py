@@ -21,7 +21,7 @@ from gazette_py.cli.options import (
 )
 from gazette_py.cli.printing import Window
 from gazette_py.cli.reading import Reading, Start, parse_start
-from gazette_py.cli.sinks import Sink
+from gazette_py.cli.sinks import FileSink, RotatingSink, Rotation, Sink, parse_rotation
 from gazette_py.clock import SYSTEM
 from gazette_py.message.framings import FRAMINGS
 
@@ -39,6 +39,7 @@ _DIRECT_CACHE_SIZE = 256
     journalctl read acme/orders --since -1h --until -10m --framing lines
     journalctl read acme/ --offsets-out at.json --to out.ndjson
     journalctl read acme/ --offsets at.json --offsets-out at.json --to next.ndjson
+    journalctl read acme/orders --framing lines --to orders.ndjson --rotate 64MiB
     journalctl read acme/orders -n 3 --format '%j %o %t %v\\n'
     """,
 )
@@ -86,6 +87,13 @@ _DIRECT_CACHE_SIZE = 256
     " given, raw content is printed by whole records, too.",
 )
 @click.option("--to", metavar="FILE", default="", help="Write to a file, and not append to it.")
+@click.option(
+    "--rotate",
+    callback=parsed_by(parse_rotation),
+    metavar="SIZE|DURATION",
+    help="Begin another file once one is so long, or so old: of --to FILE.csv, FILE-000001.csv and"
+    " on, after those which are there. A record, or raw a fragment, is in one file.",
+)
 @click.option("--offsets", "offsets_in", type=Path, help="File of offsets to begin from.")
 @click.option("--offsets-out", type=Path, help="File to write offsets to, at the end.")
 @duration_option("--commit-every", help="Also write it so often.")
@@ -110,6 +118,7 @@ def command(
     template: str | None,
     framing: str | None,
     to: str,
+    rotate: Rotation | None,
     offsets_in: Path | None,
     offsets_out: Path | None,
     commit_every: float,
@@ -129,6 +138,8 @@ def command(
         raise usage("--exit-at-end", "it contradicts --follow", "Give one of them.")
     if start.must_be_stored and offsets_in is None:
         raise usage("--offset stored", "no file of offsets was given", "Name one by --offsets.")
+    if rotate is not None and not to:
+        raise usage("--rotate", "there is no file to begin another after", "Name one by --to.")
     if until and since >= until:
         raise usage("--until", "it is not after --since", "Times are like -1h, or 2024-05-01.")
     if until and follow and until <= SYSTEM.now():
@@ -154,7 +165,7 @@ def command(
     async def read() -> None:
         async with broker.connect(file_root=file_root, cache_size=cache_size) as client:
             journals = (await selection.list(client)).journals if must_match else ()
-            sink = _sink(to)
+            sink = _sink(to, rotate)
             try:
                 if offsets_in and offsets_in == offsets_out:
                     set_aside(offsets_in)
@@ -184,8 +195,11 @@ def _record_format(
     return chosen
 
 
-def _sink(to: str) -> Sink:
+def _sink(to: str, rotation: Rotation | None) -> Sink:
     try:
-        return Sink(to)
-    except OSError as exc:
-        raise usage(f"file {to}", f"it cannot be written: {exc.strerror}") from exc
+        if rotation is not None:
+            return RotatingSink(Path(to), rotation, SYSTEM)
+        return FileSink(to)
+    except (OSError, ValueError) as exc:
+        reason = (isinstance(exc, OSError) and exc.strerror) or exc
+        raise usage(f"file {to}", f"it cannot be written: {reason}") from exc

@@ -13,8 +13,8 @@ from manual_clock import ManualClock
 from gazette_py.cli.errors import CommandError
 from gazette_py.cli.printing import Window
 from gazette_py.cli.reading import Reading, Start
-from gazette_py.cli.record_formats import envelope, hex_dump, raw
-from gazette_py.cli.sinks import Sink
+from gazette_py.cli.record_formats import RecordFormat, envelope, hex_dump, raw
+from gazette_py.cli.sinks import FileSink, RotatingSink, Rotation
 from gazette_py.client.batches import Batch, Batches
 from gazette_py.client.listing import ListedJournal
 from gazette_py.errors import JournalNotFoundError, OffsetJumpError
@@ -122,7 +122,7 @@ async def _read(
     client: ScriptedClient, tmp_path: Path, names: Sequence[str] = (), **options: Any
 ) -> bytes:
     """Run a reading of journals and return its output."""
-    sink = Sink(str(tmp_path / "out"))
+    sink = FileSink(str(tmp_path / "out"))
     reading = Reading(client=client, sink=sink, **({"start": Start()} | options))  # type: ignore[arg-type]  # It is scripted.
     try:
         await reading.run(LabelSelector(), [_listed(name) for name in names])
@@ -198,7 +198,7 @@ async def test_a_label_tells_where_uuids_are(tmp_path: Path) -> None:
     listed = [
         _listed("a/a", labels={"gazette-py.dev/uuid-ptr": pointer}) for pointer in ("/m/id", "m")
     ]
-    sink = Sink(str(tmp_path / "out"))
+    sink = FileSink(str(tmp_path / "out"))
     reading = Reading(client=client, sink=sink, start=Start(), format_record=envelope)  # type: ignore[arg-type]  # It is scripted.
 
     await reading.run(LabelSelector(), listed[:1])
@@ -360,6 +360,23 @@ async def test_journals_without_a_stored_offset_may_be_refused(tmp_path: Path) -
         await _read(client, tmp_path, ["a/a"], start=Start(must_be_stored=True))
 
 
+@pytest.mark.parametrize(
+    ("format_record", "expected"),
+    [(raw, [b"1\n2\n", b"3\n4\n", b"5\n"]), (None, [b"1\n2\n3\n", b"4\n5\n"])],
+)
+async def test_files_are_cut_between_records_or_fragments(
+    tmp_path: Path, format_record: RecordFormat | None, expected: list[bytes]
+) -> None:
+    client = ScriptedClient({"a/a": [Chunk(b"1", 6), Chunk(b"\n2\n3\n", 6), Chunk(b"4\n5\n", 10)]})
+    sink = RotatingSink(tmp_path / "out.txt", Rotation(bytes_max=4), ManualClock())
+    reading = Reading(client=client, sink=sink, start=Start(), format_record=format_record)  # type: ignore[arg-type]  # It is scripted.
+
+    await reading.run(LabelSelector(), [_listed("a/a")])
+    sink.close()
+
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == expected
+
+
 async def test_a_failure_is_raised_and_offsets_are_saved(tmp_path: Path) -> None:
     path = tmp_path / "at.json"
     failure = JournalNotFoundError("a/a", "JOURNAL_NOT_FOUND")
@@ -394,7 +411,7 @@ async def test_chunks_are_dumped_at_their_offsets(tmp_path: Path) -> None:
 
 async def test_suspended_journals_are_left_out(tmp_path: Path) -> None:
     client = ScriptedClient({"a/a": [Chunk(b"x", 1)]})
-    sink = Sink(str(tmp_path / "out"))
+    sink = FileSink(str(tmp_path / "out"))
     reading = Reading(client=client, sink=sink, start=Start())  # type: ignore[arg-type]  # It is scripted.
 
     await reading.run(LabelSelector(), [_listed("a/a"), _listed("b/b", SuspendLevel.FULL)])
