@@ -4,11 +4,14 @@ Commands are imported when they are called, and libraries when they are used, so
 completion answer at once.
 """
 
+import errno
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from io import UnsupportedOperation
 from typing import Any, NoReturn
 
 import click
@@ -46,6 +49,7 @@ _COMMANDS = {
     "config": ("config", "Settings in force, and where each is from."),
     "completion": ("completion", "Have shells complete commands and journals."),
 }
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ALIASES = {"ls": "list", "put": "append", "cat": "read"}
 
 
@@ -90,13 +94,24 @@ class Root(click.Group):
             formatter.write(f"\nThe log viewer of systemd is {system}.\n")
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, with all of its output written when it returns."""
+        """Run the command, with all of its output written when it returns.
+
+        Raises:
+            CommandError: Output cannot be written.
+        """
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             _silence_stdout()
             ctx.exit(ExitCode.BROKEN_PIPE)
+        except OSError as exc:
+            if exc.errno not in _OUTPUT_ERRORS:
+                raise
+            _silence_stdout()
+            detail = f"it cannot be written: {exc.strerror}"
+            failure = Failure(code=ExitCode.ERROR, status="IO", what="output", detail=detail)
+            raise CommandError(failure) from exc
         return result
 
     def main(
@@ -131,6 +146,7 @@ class Root(click.Group):
             exc.show()
             return exc.exit_code
         except click.Abort:
+            _silence_stdout()  # Whoever interrupts does not wait for a pipe to drain.
             return ExitCode.INTERRUPTED
         except TerminatedError:
             return ExitCode.TERMINATED
@@ -151,7 +167,8 @@ def _show_usage_error(exc: click.UsageError) -> None:
 
 def _silence_stdout() -> None:
     """Have what is still buffered go nowhere, or the interpreter complains as it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(UnsupportedOperation):  # It is no file, but in memory.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -92,7 +92,20 @@ class Reading:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # To write raw content (R1).
 
     async def run(self, selector: LabelSelector, journals: "list[ListedJournal]") -> None:
-        """Read `journals` to their ends, or whatever the selector selects if following."""
+        """Read `journals` to their ends, or whatever the selector selects if following.
+
+        Raises:
+            CancelledError: The first Ctrl-C ends it once what was begun is written, and offsets are
+                saved. The second one ends a write for which nobody is there.
+        """
+        try:
+            await self._run(selector, journals)
+        except KeyboardInterrupt:
+            # The event loop has raised the same, and would complain of a task which does as well.
+            raise asyncio.CancelledError from None
+
+    async def _run(self, selector: LabelSelector, journals: "list[ListedJournal]") -> None:
+        is_torn = False  # A write did not end: how much of it arrived is not known.
         try:
             async with asyncio.TaskGroup() as group:
                 if self.offsets_path and self.save_interval_s:
@@ -107,12 +120,17 @@ class Reading:
                     await self._read_all(journals)
                 if saver is not None:
                     saver.cancel()
+        except KeyboardInterrupt:
+            is_torn = True
+            raise
         except BaseExceptionGroup as exc:
             first = _first_of(exc)
+            is_torn = isinstance(first, OSError)
             if not isinstance(first, EnoughError):
                 raise first from None
         finally:
-            self._save()
+            if not is_torn:
+                self._save()
 
     async def _read_all(self, journals: "list[ListedJournal]") -> None:
         slots = asyncio.Semaphore(_READS_MAX)
