@@ -13,12 +13,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-import click
-
 from gazette_py.cli.byte_input import ByteInput
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, failed, for_each
 from gazette_py.cli.pace import Pace, Paced
+from gazette_py.cli.progress import Progress
 from gazette_py.cli.routing import Router
 from gazette_py.cli.stamping import Stamper
 from gazette_py.clock import SYSTEM
@@ -40,20 +39,27 @@ class Spooled:
     Brokers abort an append whose content comes slowly, as that of a pipe may.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], progress: Progress) -> None:
         self._file = file
+        self._progress = progress
         self.length = 0
 
     async def fill(self, source: ByteInput) -> None:
         """Take the whole input."""
+        meter = self._progress.meter("reading the input", total=source.size)
         while data := await source.read():
             self._file.write(data)
             self.length += len(data)
+            meter.move(self.length)
+        meter.close()
 
     def __iter__(self) -> Iterator[bytes]:
+        meter = self._progress.meter("appending", total=self.length)
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK_BYTES):
             yield chunk
+            meter.move(self._file.tell())
+        meter.close()
 
 
 @dataclass(kw_only=True)
@@ -66,12 +72,13 @@ class Appending:
     options: dict[str, Any] = field(default_factory=dict)  # Arguments of Client.append.
     stamper: Stamper | None = None  # Gives records their UUIDs.
     pace: Pace | None = None  # None: as fast as brokers take it.
+    progress: Progress = field(default_factory=Progress)
     _records: int = 0  # Appended so far.
 
     async def whole(self, journal: str, source: ByteInput) -> None:
         """Append the input as one."""
         with tempfile.SpooledTemporaryFile(_SPOOL_MEMORY_MAX) as file:
-            spooled = Spooled(file)
+            spooled = Spooled(file, self.progress)
             await spooled.fill(source)
             content = spooled if self.pace is None else Paced(spooled, self.pace)
             result = await self._append(journal, content, spooled.length)
@@ -85,9 +92,13 @@ class Appending:
         Raises:
             CommandError: An append failed; those told of were made.
         """
+        meter, done = self.progress.meter("appending", total=source.size), 0
         async with aclosing(batching.batches(source, splitter)) as batches:
             async for batch in batches:
                 await self._send(batch, router)
+                done += sum(map(len, batch))
+                meter.move(done)
+        meter.close()
         if router.has_key_only:
             raise usage("the last record", "it is a key without its record")
 
@@ -123,7 +134,7 @@ class Appending:
         if not outcomes.errors:
             return
         if self._records:
-            click.echo(f"{self._records} records were appended before or beside:", err=True)
+            self.progress.say(f"{self._records} records were appended before or beside:")
         raise failed(outcomes.errors, is_partial=bool(outcomes.results))
 
 

@@ -6,6 +6,7 @@ comes. The loop waits for readiness instead.
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,16 @@ class ByteInput:
         except OSError:
             self._fd = None  # No file of the system's: it is in memory.
         self._is_pollable = self._fd is not None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes which are left of a file on disk, as long as it does not grow; else None."""
+        if self._fd is None:
+            return None
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return max(0, status.st_size - os.lseek(self._fd, 0, os.SEEK_CUR))
 
     async def read(self) -> bytes:
         """Return the next bytes, or none at the end."""

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from gazette_py.cli.errors import usage
 from gazette_py.cli.offsets_file import save_offsets
 from gazette_py.cli.printing import ChunkPrinter, RecordPrinter, Window
+from gazette_py.cli.progress import Progress
 from gazette_py.cli.record_formats import RecordFormat
 from gazette_py.cli.sinks import Sink
 from gazette_py.clock import SYSTEM
@@ -88,6 +87,7 @@ class Reading:
     offsets_path: Path | None = None
     save_interval_s: float = 0.0
     is_following: bool = False
+    progress: Progress = field(default_factory=Progress)
     _count: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # To write raw content (R1).
 
@@ -153,7 +153,7 @@ class Reading:
                 if journal.spec.suspend.level is not SuspendLevel.FULL
             }
             if not snapshot.journals and not reads:
-                click.echo("No journal matches yet; waiting for one.", err=True)
+                self.progress.say("No journal matches yet; waiting for one.")
             for name in reads.keys() - specs.keys():
                 reads.pop(name).cancel()
             for name in specs.keys() - reads.keys():
@@ -164,7 +164,7 @@ class Reading:
         try:
             await self._read(spec)
         except JournalNotFoundError:
-            _notice(f"{spec.name} was deleted")
+            self._notice(f"{spec.name} was deleted")
 
     async def _read(self, spec: JournalSpec) -> None:
         name = spec.name
@@ -179,29 +179,48 @@ class Reading:
             begin_mod_time=self.window.since,
         )
         is_told = False
+        meter = self.progress.meter(name, is_following=self.is_following)
         async with reader:
             try:
-                async for batch in _batches(reader, printer):
+                async for batch in self._batches(reader, printer):
                     if not await printer.print(batch):
                         return
+                    head = reader.write_head if reader.write_head >= 0 else None
+                    meter.move(batch.end, head, begin=batch.begin)
                     is_told = is_told or self._tell_caught_up(reader)
             finally:
+                meter.close()
                 printer.close()
                 if name not in self.offsets and reader.offset >= 0:
                     self.offsets[name] = reader.offset - printer.pending_bytes
         if printer.pending_bytes:
-            click.echo(
+            self.progress.say(
                 f"warning: journal {name} ends with {printer.pending_bytes} bytes of an"
-                f" incomplete record, at offset {self.offsets[name]}",
-                err=True,
+                f" incomplete record, at offset {self.offsets[name]}"
             )
-        _notice(f"Reached end of {name} at offset {reader.offset}")
+        self._notice(f"Reached end of {name} at offset {reader.offset}")
+
+    async def _batches(
+        self, reader: "Reader", printer: ChunkPrinter | RecordPrinter
+    ) -> "AsyncIterator[Batch]":
+        """Yield content, also after a part of the journal which is gone."""
+        while True:
+            try:
+                async for batch in reader.batches():
+                    yield batch
+                return
+            except OffsetJumpError as exc:
+                printer.reset()
+                if exc.offset:  # The beginning is often gone, by retention.
+                    self._notice(
+                        f"{exc.journal} has nothing at offset {exc.offset}, goes on at {exc.to}"
+                    )
 
     def _tell_caught_up(self, reader: "Reader") -> bool:
         """Tell it, and return whether it is so. Once: what comes from now on is seen to come."""
         if not self.is_following or reader.lag_bytes != 0:
             return False
-        _notice(f"Reached end of {reader.journal} at offset {reader.offset}")
+        self._notice(f"Reached end of {reader.journal} at offset {reader.offset}")
         return True
 
     def _printer(self, spec: JournalSpec, *, skips_first: bool) -> ChunkPrinter | RecordPrinter:
@@ -249,6 +268,11 @@ class Reading:
             self.sink.flush()
             raise EnoughError
 
+    def _notice(self, text: str) -> None:
+        """Tell a person how it goes; programs read the output."""
+        if sys.stderr.isatty():
+            self.progress.say(f"% {text}")
+
     async def _end_in_time(self) -> None:
         """End all of it when the window ends.
 
@@ -268,27 +292,6 @@ class Reading:
         self.sink.sync()
         if self.offsets_path is not None:
             save_offsets(self.offsets_path, self.offsets)
-
-
-async def _batches(
-    reader: "Reader", printer: ChunkPrinter | RecordPrinter
-) -> "AsyncIterator[Batch]":
-    """Yield content, also after a part of the journal which is gone."""
-    while True:
-        try:
-            async for batch in reader.batches():
-                yield batch
-            return
-        except OffsetJumpError as exc:
-            printer.reset()
-            if exc.offset:  # The beginning is often gone, by retention.
-                _notice(f"{exc.journal} has nothing at offset {exc.offset}, goes on at {exc.to}")
-
-
-def _notice(text: str) -> None:
-    """Tell a person how it goes; programs read the output."""
-    if sys.stderr.isatty():
-        click.echo(f"% {text}", err=True)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -144,9 +144,14 @@ def jsonable(value: object) -> Any:
     return value
 
 
+def json_line(item: object) -> str:
+    """Return one value as one line of JSON."""
+    return json.dumps(jsonable(item), ensure_ascii=False, separators=(",", ":"))
+
+
 def print_json_line(item: object) -> None:
     """Print one value as one line of JSON."""
-    click.echo(json.dumps(jsonable(item), ensure_ascii=False, separators=(",", ":")))
+    click.echo(json_line(item))
 
 
 def print_yaml(value: object) -> None:

@@ -20,7 +20,8 @@ from gazette_py.cli.options import (
     size_option,
 )
 from gazette_py.cli.pace import Pace
-from gazette_py.cli.render import print_json_line
+from gazette_py.cli.progress import Progress, no_progress_option
+from gazette_py.cli.render import json_line
 from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
 from gazette_py.cli.stamping import Stamper, Stamps
 from gazette_py.clock import SYSTEM
@@ -129,6 +130,7 @@ def _parse_uuid_pointer(
     "-o", "--output", type=click.Choice(["table", "jsonl"]), default="table", show_default=True
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing about appends which succeed.")
+@no_progress_option
 @changing_broker_options
 def command(
     name: str | None,
@@ -150,6 +152,7 @@ def command(
     no_resume: bool,
     output: str,
     quiet: bool,
+    no_progress: bool,
     broker: Broker,
 ) -> None:
     """Append a file, or standard input, to a journal or to the journals of a selector.
@@ -171,9 +174,11 @@ def command(
     bytes_max = max(1, min(max_inflight, rate or max_inflight))
     batching = Batching(bytes_max=bytes_max, linger_s=linger, partial=partial_line)
 
+    progress = Progress.on_terminal(hidden=no_progress)
+
     def tell(item: dict[str, Any]) -> None:
         if not quiet:
-            _print_append(item, is_json=output == "jsonl")
+            progress.print(_as_line(item, is_json=output == "jsonl"))
 
     async def append() -> None:
         async with broker.connect() as client:
@@ -182,7 +187,8 @@ def command(
             names = list(journals)
             work = Appending(client=client, timeout_s=broker.timeout_s, tell=tell, options=options)
             work.pace = Pace(SYSTEM, rate) if rate else None
-            with open_input(source) as data:
+            work.progress = progress
+            with open_input(source) as data, progress:
                 if framing == "none":
                     await work.whole(names[_pick(len(names))], data)
                     return
@@ -321,9 +327,8 @@ def _pick(count: int) -> int:
     return min(int(SYSTEM.uniform(0, count)), count - 1)
 
 
-def _print_append(item: dict[str, Any], *, is_json: bool) -> None:
+def _as_line(item: dict[str, Any], *, is_json: bool) -> str:
     if is_json:
-        print_json_line(item)
-        return
+        return json_line(item)
     delimiter = "  " if sys.stdout.isatty() else "\t"
-    click.echo(delimiter.join(str(item[key]) for key in ("journal", "begin", "end", "sha1")))
+    return delimiter.join(str(item[key]) for key in ("journal", "begin", "end", "sha1"))

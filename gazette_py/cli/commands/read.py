@@ -1,5 +1,6 @@
 """`journalctl read`: print the content of journals, and follow them."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gazette_py.cli.options import (
     time_option,
 )
 from gazette_py.cli.printing import Window
+from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.reading import Reading, Start, parse_start
 from gazette_py.cli.sinks import FileSink, RotatingSink, Rotation, Sink, parse_rotation
 from gazette_py.clock import SYSTEM
@@ -105,6 +107,7 @@ _DIRECT_CACHE_SIZE = 256
     show_default=True,
     help="With --follow: begin also if no journal matches yet.",
 )
+@no_progress_option
 @broker_options
 def command(
     selection: Selection,
@@ -125,6 +128,7 @@ def command(
     file_root: str,
     no_proxy: bool,
     wait_for_match: bool,
+    no_progress: bool,
     broker: Broker,
 ) -> None:
     """Print the content of journals, from the beginning to the end as it is now.
@@ -160,6 +164,7 @@ def command(
         is_following=follow,
     )
     cache_size = _DIRECT_CACHE_SIZE if no_proxy else None
+    is_printed_there = not to and sys.stdout.isatty()
     must_match = not (follow and wait_for_match)
 
     async def read() -> None:
@@ -169,8 +174,10 @@ def command(
             try:
                 if offsets_in and offsets_in == offsets_out:
                     set_aside(offsets_in)
-                reading = make(client=client, sink=sink)
-                await reading.run(selection.label_selector(), list(journals))
+                # What is printed on the terminal tells how it goes.
+                with Progress.on_terminal(hidden=no_progress or is_printed_there) as progress:
+                    reading = make(client=client, sink=sink, progress=progress)
+                    await reading.run(selection.label_selector(), list(journals))
             finally:
                 sink.close()
 

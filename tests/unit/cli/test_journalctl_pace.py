@@ -8,6 +8,7 @@ from manual_clock import ManualClock
 from gazette_py.cli.appending import Spooled
 from gazette_py.cli.byte_input import ByteInput
 from gazette_py.cli.pace import Pace, Paced
+from gazette_py.cli.progress import Progress
 
 
 async def test_bytes_pass_at_their_pace() -> None:
@@ -36,7 +37,7 @@ async def test_time_which_was_not_used_is_lost() -> None:
 async def test_content_comes_in_small_pieces_as_often_as_asked() -> None:
     clock = ManualClock()
     with BytesIO() as file:
-        spooled = Spooled(file)
+        spooled = Spooled(file, Progress())
         await spooled.fill(ByteInput(BytesIO(bytes(range(250)))))
         paced = Paced(spooled, Pace(clock, 100))
 

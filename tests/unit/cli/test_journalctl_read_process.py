@@ -2,33 +2,21 @@
 
 import fcntl
 import json
-import os
-import pty
-import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminals import TIMEOUT_S, on_terminal, started
 
 from gazette_py.testing import InProcessCluster
 
-# A shell which runs the tests in the background has programs ignore Ctrl-C.
-MAIN = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from gazette_py.cli.journalctl import main
-main()
-"""
-PROGRAM = [sys.executable, "-c", MAIN]
-TIMEOUT_S = 30.0
 LINES = 50_000
 CONTENT = b"".join(b"%049d\n" % n for n in range(LINES))
 
@@ -49,19 +37,10 @@ def cluster_client(cluster: InProcessCluster) -> Any:
     return connect(cluster.address)
 
 
-@contextmanager
-def started(
-    cluster: InProcessCluster, *args: str, **pipes: Any
-) -> "Iterator[subprocess.Popen[bytes]]":
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(
-        [*PROGRAM, "read", *args, "--broker.address", cluster.address], **{**options, **pipes}
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def reading(
+    cluster: InProcessCluster, *args: str, **options: Any
+) -> "AbstractContextManager[subprocess.Popen[bytes]]":
+    return started("read", *args, "--broker.address", cluster.address, **options)
 
 
 def wait_until(check: Callable[[], object], what: str) -> None:
@@ -83,7 +62,7 @@ def test_a_signal_leaves_offsets_of_what_was_printed(
 ) -> None:
     out, at = tmp_path / "out", tmp_path / "at.json"
     args = ("read/few", "-f", "--to", str(out), "--offsets-out", str(at))
-    with started(cluster, *args) as process:
+    with reading(cluster, *args) as process:
         wait_until(lambda: out.exists() and out.read_bytes() == b"1\n2\n", "printed")
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=TIMEOUT_S)
@@ -97,7 +76,7 @@ def test_offsets_are_saved_meanwhile_if_asked_for(
 ) -> None:
     at = tmp_path / "at.json"
     args = ("read/few", "-f", "--offsets-out", str(at), "--commit-every", "50ms")
-    with started(cluster, *args) as process:
+    with reading(cluster, *args) as process:
         wait_until(lambda: at.exists() and json.loads(at.read_text()) == {"read/few": 4}, "saved")
         assert process.poll() is None
 
@@ -107,7 +86,7 @@ def test_a_second_signal_ends_it_where_the_first_waits_for_a_reader(
 ) -> None:
     """Its output is a pipe from which nobody takes anything: it can never drain."""
     at = tmp_path / "at.json"
-    with started(cluster, "read/long", "--framing", "lines", "--offsets-out", str(at)) as process:
+    with reading(cluster, "read/long", "--framing", "lines", "--offsets-out", str(at)) as process:
         assert process.stdout is not None
         fd = process.stdout.fileno()
         size = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
@@ -124,7 +103,7 @@ def test_a_second_signal_ends_it_where_the_first_waits_for_a_reader(
 
 
 def test_it_is_silent_when_its_reader_has_had_enough(cluster: InProcessCluster) -> None:
-    with started(cluster, "read/long", "--framing", "lines") as process:
+    with reading(cluster, "read/long", "--framing", "lines") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(50) == CONTENT[:50]
@@ -137,7 +116,7 @@ def test_it_is_silent_when_its_reader_has_had_enough(cluster: InProcessCluster) 
 def test_a_full_disk_is_an_error_in_words(cluster: InProcessCluster, args: tuple[str, ...]) -> None:
     with (
         Path("/dev/full").open("wb", buffering=0) as full,
-        started(cluster, "read/few", *args, stdout=full) as process,
+        reading(cluster, "read/few", *args, stdout=full) as process,
     ):
         stderr = process.communicate(timeout=TIMEOUT_S)[1].decode()
 
@@ -145,28 +124,15 @@ def test_a_full_disk_is_an_error_in_words(cluster: InProcessCluster, args: tuple
     assert stderr == "error: output (IO): it cannot be written: No space left on device\n"
 
 
-def on_terminal(cluster: InProcessCluster, *args: str, until: str) -> str:
-    """Return what a person is told on the terminal which is standard error, up to some text."""
-    ours, its = pty.openpty()
-    told = b""
-    deadline = time.monotonic() + TIMEOUT_S
-    with started(cluster, *args, stderr=its, stdout=subprocess.DEVNULL):
-        os.close(its)
-        while until.encode() not in told:
-            ready = select.select([ours], [], [], max(0.0, deadline - time.monotonic()))[0]
-            assert ready, f"there is only {told!r}"
-            told += os.read(ours, 1 << 16)
-    os.close(ours)
-    return told.decode()
-
-
 @pytest.mark.parametrize("args", [(), ("-f",)])
 def test_a_person_is_told_where_the_end_is(
     cluster: InProcessCluster, args: tuple[str, ...]
 ) -> None:
-    on_terminal(cluster, "read/few", *args, until="% Reached end of read/few at offset 4\r\n")
+    command = ("read", "read/few", *args, "--broker.address", cluster.address)
+    with on_terminal(*command, stdout=subprocess.DEVNULL) as (_, terminal):
+        terminal.watch("% Reached end of read/few at offset 4\r\n")
 
 
 def test_programs_are_told_nothing(cluster: InProcessCluster) -> None:
-    with started(cluster, "read/few") as process:
+    with reading(cluster, "read/few") as process:
         assert process.communicate(timeout=TIMEOUT_S) == (b"1\n2\n", b"")

@@ -45,6 +45,7 @@ class ScriptedReader:
         self.journal = journal
         self.offset = offset
         self.lag_bytes = None
+        self.write_head = -1
         self._script = list(script)
 
     async def __aenter__(self) -> Self:
