@@ -34,6 +34,7 @@ _COMMANDS = {
     "head": ("head", "Write heads: the offsets at which journals end."),
     "fragments": ("fragments", "The files which hold the content of journals."),
     "verify": ("verify", "Compare stored fragments with their names, and find what is missing."),
+    "prune": ("prune", "Remove stored fragments which are older than retention."),
     "suspend": ("suspend", "Have brokers let go of journals until the next append."),
     "resume": ("resume", "Have brokers take up suspended journals."),
     "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),

@@ -11,13 +11,14 @@ Invariants:
     PR2  Who moves a meter stores numbers; they are drawn by another thread, a few times a second.
     PR3  A command which is done soon draws nothing, and does not pay for loading what draws.
 
-Units: bytes, and seconds of the monotonic clock.
+Units: bytes, unless things are counted, and seconds of the monotonic clock.
 """
 
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -43,13 +44,20 @@ class Meter:
     """How far one thing is. Its numbers may lag, but are never mixed up (PR2)."""
 
     def __init__(
-        self, progress: "Progress", name: str, *, total: int | None, is_following: bool
+        self,
+        progress: "Progress",
+        name: str,
+        *,
+        total: int | None,
+        is_following: bool = False,
+        is_count: bool = False,
     ) -> None:
         self.name = name
         self.begin: int | None = None  # Where it started; None before it did.
         self.done = 0
         self.total = total  # None while it is not known.
         self.is_following = is_following  # There is no end: what is left is a lag.
+        self._format = str if is_count else format_size
         self._progress = progress
         self._samples: deque[tuple[float, int]] = deque()  # Times, and what was done then.
 
@@ -68,6 +76,10 @@ class Meter:
             self.total = total
         self._progress.moved()
 
+    def advance(self, count: int = 1) -> None:
+        """Tell that so much more was done."""
+        self.move(self.done + count)
+
     def close(self) -> None:
         """Be done: the bar goes away."""
         self._progress.closed(self)
@@ -85,15 +97,15 @@ class Meter:
     def as_texts(self, rate: float) -> tuple[str, str, str]:
         """Return what was done of what, the rate, and the time or bytes which are left."""
         begin = self.begin or 0
-        amount = format_size(self.done - begin)
+        amount = self._format(self.done - begin)
         if self.total is not None and not self.is_following:
-            amount += f"/{format_size(self.total - begin)}"
+            amount += f"/{self._format(self.total - begin)}"
         left = "" if self.total is None else self._left(max(0, self.total - self.done), rate)
-        return amount, f"{format_size(int(rate))}/s", left
+        return amount, f"{self._format(int(rate))}/s", left
 
     def _left(self, left: int, rate: float) -> str:
         if self.is_following:
-            return f"lag {format_size(left)}"
+            return f"lag {self._format(left)}"
         if rate < 1:
             return "ETA -:--"
         minutes, seconds = divmod(round(left / rate), 60)
@@ -126,9 +138,16 @@ class Progress:
         is_dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
         return cls(is_shown=sys.stderr.isatty() and not is_dumb and not hidden)
 
-    def meter(self, name: str, *, total: int | None = None, is_following: bool = False) -> Meter:
-        """Return a new meter."""
-        meter = Meter(self, name, total=total, is_following=is_following)
+    def meter(
+        self,
+        name: str,
+        *,
+        total: int | None = None,
+        is_following: bool = False,
+        is_count: bool = False,
+    ) -> Meter:
+        """Return a new meter: of bytes, or of things which are counted."""
+        meter = Meter(self, name, total=total, is_following=is_following, is_count=is_count)
         self._meters[id(meter)] = meter
         return meter
 
@@ -221,6 +240,13 @@ class Progress:
         made.begin = sum(meter.begin or 0 for meter in begun)
         made.done = sum(meter.done for meter in begun)
         return made
+
+
+@contextmanager
+def counted(name: str, total: int | None = None) -> Iterator[Meter]:
+    """Provide a meter of things which a command counts, shown while the context lasts."""
+    with Progress.on_terminal() as progress:
+        yield progress.meter(name, total=total, is_count=True)
 
 
 no_progress_option = click.option(

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import click
 
@@ -20,6 +21,9 @@ from gazette_py.cli.errors import usage
 
 API_VERSION = "gazette-py/v1"
 _DOUBLE_MAX = 1 << 53
+
+STREAM_BATCH = 200
+"""Items which a stream prints at once. The first of them tell the widths of a table's columns."""
 
 Item = Mapping[str, Any]
 
@@ -79,31 +83,25 @@ class Output:
         """
         chosen = self.chosen(columns)
         if self.query:
-            self._print_query({"items": jsonable(items), "cursor": jsonable(cursor)})
+            self.print_query(items, cursor)
             return
         match self.effective_format:
             case "json":
                 document = {"apiVersion": API_VERSION, "kind": kind}
                 document |= {"items": jsonable(items), "cursor": jsonable(cursor)}
                 click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-            case "jsonl":
-                for item in items:
-                    print_json_line(item)
-            case "yaml":
-                print_yaml(jsonable(items))
-            case "name":
-                for item in items:
-                    if item[name] is not None:
-                        click.echo(item[name])
             case "csv":
                 _print_separated(items, chosen, ",")
             case "tsv":
                 _print_separated(items, chosen, "\t")
-            case "plain":
-                for item in items:
-                    click.echo("\t".join(str(column.value(item)) for column in chosen))
-            case _:
+            case "table" | "wide":
                 print_rows(items, chosen)
+            case lines:
+                _print_lines(lines, items, chosen, name)
+
+    def stream(self, kind: str, columns: Sequence[Column], *, name: str = "name") -> "ItemStream":
+        """Return what prints items as they come; arguments are those of `print_items`."""
+        return ItemStream(self, kind, columns, name)
 
     def chosen(self, columns: Sequence[Column]) -> list[Column]:
         """Return the columns to print."""
@@ -115,13 +113,16 @@ class Output:
             raise usage("--columns", f"no column {unknown[0]}", f"There are {', '.join(by_title)}.")
         return [by_title[name.lower()] for name in self.columns]
 
-    def _print_query(self, document: dict[str, Any]) -> None:
+    def print_query(self, items: Sequence[Item], cursor: object = None) -> None:
+        """Print what `query` takes out of the document of the items."""
         jmespath = import_module("jmespath")  # Used by this option only; it has no types.
 
         if self.effective_format not in ("json", "jsonl", "yaml"):
             raise usage("--query", f"not for -o {self.format}", "Use it with -o json or -o yaml.")
         try:
-            result = jmespath.search(self.query, document)
+            result = jmespath.search(
+                self.query, {"items": jsonable(items), "cursor": jsonable(cursor)}
+            )
         except jmespath.exceptions.JMESPathError as exc:
             raise usage("--query", str(exc), "See https://jmespath.org; try items[].name") from exc
         if self.effective_format == "yaml":
@@ -131,6 +132,72 @@ class Output:
                 print_json_line(item)
         else:
             click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+class ItemStream:
+    """Prints items as they come, and holds few of them; all, if there is a query over them.
+
+    Use it as a context. One which fails leaves a JSON document open, so that nobody takes what was
+    printed for all there is.
+    """
+
+    def __init__(self, output: Output, kind: str, columns: Sequence[Column], name: str) -> None:
+        self._output = output
+        self._format = output.effective_format
+        self._kind = kind
+        self._columns = output.chosen(columns)
+        self._name = name
+        self._waiting: list[Item] = []
+        self._widths: list[int] = []
+        self._is_begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _exc: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._output.query:
+            if kind is None:
+                self._output.print_query(self._waiting)
+            return
+        if kind is None or self._waiting:
+            self._print_waiting()
+        if kind is None and self._format == "json":
+            click.echo('\n  ],\n  "cursor": null\n}')
+
+    def add(self, item: Item) -> None:
+        """Print an item, soon."""
+        self._waiting.append(item)
+        if len(self._waiting) >= STREAM_BATCH and not self._output.query:
+            self._print_waiting()
+
+    def _print_waiting(self) -> None:
+        items, self._waiting = self._waiting, []
+        is_first, self._is_begun = not self._is_begun, True
+        match self._format:
+            case "json":
+                if is_first:
+                    head = json.dumps({"apiVersion": API_VERSION, "kind": self._kind}, indent=2)
+                    click.echo(head.removesuffix("\n}") + ',\n  "items": [', nl=False)
+                lines = [json.dumps(jsonable(item), ensure_ascii=False) for item in items]
+                between = "\n    " if is_first else ",\n    "
+                if lines:
+                    click.echo(between + ",\n    ".join(lines), nl=False)
+            case "csv" | "tsv":
+                delimiter = "," if self._format == "csv" else "\t"
+                _print_separated(items, self._columns, delimiter, with_titles=is_first)
+            case "table" | "wide":
+                self._widths = print_rows(
+                    items, self._columns, with_titles=is_first, widths_min=self._widths
+                )
+            case lines:
+                # An empty list of YAML is one only where it is all there is.
+                if items or is_first:
+                    _print_lines(lines, items, self._columns, self._name)
 
 
 def jsonable(value: object) -> Any:
@@ -161,10 +228,31 @@ def print_yaml(value: object) -> None:
     click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1 << 30), nl=False)
 
 
-def _print_separated(items: Iterable[Item], columns: Sequence[Column], delimiter: str) -> None:
+def _print_lines(form: str, items: Sequence[Item], columns: Sequence[Column], name: str) -> None:
+    """Print items in a format of which each has its own lines."""
+    match form:
+        case "jsonl":
+            for item in items:
+                print_json_line(item)
+        case "yaml":
+            print_yaml(jsonable(items))
+        case "name":
+            for item in items:
+                if item[name] is not None:
+                    click.echo(item[name])
+        case _:
+            assert form == "plain", form
+            for item in items:
+                click.echo("\t".join(str(column.value(item)) for column in columns))
+
+
+def _print_separated(
+    items: Iterable[Item], columns: Sequence[Column], delimiter: str, *, with_titles: bool = True
+) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow([column.title.lower() for column in columns])
+    if with_titles:
+        writer.writerow([column.title.lower() for column in columns])
     for item in items:
         writer.writerow([column.value(item) for column in columns])
     click.echo(text.getvalue(), nl=False)

@@ -114,7 +114,9 @@ FIELDS = (
     FieldHelp(
         path="fragment.retention",
         range="a duration",
-        meaning="Kept for tools. Brokers delete nothing",
+        meaning="How old files may become, for"
+        " [`journalctl prune`](../how-to/prune-old-fragments.md); none: all is kept. Brokers delete"
+        " nothing",
         example="retention: 720h",
     ),
     FieldHelp(

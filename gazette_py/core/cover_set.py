@@ -97,12 +97,13 @@ class CoverSet(Generic[S]):
 
 def difference(left: CoverSet[S], right: CoverSet[S]) -> list[S]:
     """Return entries of `left` which no unbroken run of entries of `right` covers."""
-    return [entry for entry in left if not _is_covered(entry, right)]
+    return [entry for entry in left if not is_covered(entry.begin, entry.end, right)]
 
 
-def _is_covered(span: Span, by: CoverSet[S]) -> bool:
-    offset = span.begin
-    while offset < span.end:
+def is_covered(begin: int, end: int, by: CoverSet[S]) -> bool:
+    """Tell whether an unbroken run of entries covers `[begin, end)`."""
+    offset = begin
+    while offset < end:
         index, is_found = by.longest_overlap(offset)
         if not is_found:
             return False

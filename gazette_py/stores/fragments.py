@@ -6,7 +6,8 @@ continues ours (`a/b` and `a/b/c`) are its own: they are told from a path postfi
 Source: gazette/core broker/fragment/index.go, WalkAllStores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from gazette_py.core.fragment_index import IndexEntry
@@ -41,7 +42,22 @@ async def list_fragments(
         ForeignObjectError: There is one which shall be refused.
         StoreError: A listing failed. Nothing can be said of the journal's extent.
     """
-    entries: list[IndexEntry] = []
+    walk = walk_fragments(journal, stores, is_journal, refuse_foreign=refuse_foreign)
+    async with aclosing(walk) as walking:
+        return [entry async for entry, _ in walking]
+
+
+async def walk_fragments(
+    journal: str,
+    stores: Sequence[tuple[str, Store]],
+    is_journal: Callable[[str], bool],
+    *,
+    refuse_foreign: bool = False,
+) -> AsyncGenerator[tuple[IndexEntry, int], None]:
+    """Yield the fragments of all stores, and of each how many bytes are stored.
+
+    Arguments and errors are those of `list_fragments`.
+    """
     for url, store in stores:
         skipped: list[str] = []
         async for listed in store.list(f"{journal}/"):
@@ -57,7 +73,7 @@ async def list_fragments(
                 skipped.append(f"{listed.name} ({exc})")
                 continue
             if not _is_of_other(journal, entry.fragment.path_postfix, is_journal):
-                entries.append(entry)
+                yield entry, listed.size
         if skipped:
             log.warning(
                 "objects_skipped",
@@ -66,7 +82,6 @@ async def list_fragments(
                 count=len(skipped),
                 first=skipped[:SKIPPED_LOGGED_MAX],
             )
-    return entries
 
 
 def stored_path(entry: IndexEntry) -> str:

@@ -25,6 +25,7 @@ ORDER = (
         "read",
         "lake",
         "verify",
+        "prune",
     ),
     *(
         "attach-uuids",

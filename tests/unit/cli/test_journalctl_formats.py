@@ -6,7 +6,7 @@ import pytest
 
 from gazette_py.cli.errors import CommandError
 from gazette_py.cli.record_formats import Record, envelope, hex_dump, json_line, raw, template
-from gazette_py.cli.render import Column, Output
+from gazette_py.cli.render import STREAM_BATCH, Column, Output
 from gazette_py.errors import ValidationError
 from gazette_py.message.serdes import serde_of
 
@@ -36,6 +36,61 @@ def test_formats(format_name: str, capsys: pytest.CaptureFixture[str]) -> None:
     Output(format=format_name).print_items("Heads", ITEMS, COLUMNS)
 
     assert capsys.readouterr().out == EXPECTED[format_name]
+
+
+@pytest.mark.parametrize("format_name", list(EXPECTED))
+def test_formats_of_a_stream(format_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Output(format=format_name).stream("Heads", COLUMNS) as stream:
+        for item in ITEMS:
+            stream.add(item)
+
+    assert capsys.readouterr().out == EXPECTED[format_name]
+
+
+@pytest.mark.parametrize("form", [*EXPECTED, "json"])
+@pytest.mark.parametrize("count", [0, STREAM_BATCH, 2 * STREAM_BATCH + 1])
+def test_a_long_stream_is_printed_as_one(
+    form: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [{"name": f"a/{n}", "head": n, "size": n} for n in range(count)]
+    with Output(format=form, columns=("Size", "name")).stream("Heads", COLUMNS) as stream:
+        for item in items:
+            stream.add(item)
+    streamed = capsys.readouterr().out
+    Output(format=form, columns=("Size", "name")).print_items("Heads", items, COLUMNS)
+    at_once = capsys.readouterr().out
+
+    if form == "json":
+        assert json.loads(streamed) == json.loads(at_once)
+    else:
+        assert streamed.split() == at_once.split()  # Later rows of a table may be wider.
+
+
+def test_a_stream_holds_little_and_ends_as_its_source_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A document of which a part is missing is none."""
+
+    def print_part() -> None:
+        with Output(format="json").stream("Heads", COLUMNS) as stream:
+            for _ in range(STREAM_BATCH):
+                stream.add(ITEMS[0])
+            assert capsys.readouterr().out.count("a/b") == STREAM_BATCH
+            stream.add(ITEMS[1])
+            raise ValidationError("", "the source ends early")
+
+    with pytest.raises(ValidationError):
+        print_part()
+    rest = capsys.readouterr().out
+    assert "a/long" in rest
+    assert "cursor" not in rest
+
+
+def test_a_query_is_over_all_of_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    with Output(format="jsonl", query="items[].head").stream("Heads", COLUMNS) as stream:
+        for head in range(STREAM_BATCH + 1):
+            stream.add({"name": "a", "head": head})
+    assert capsys.readouterr().out.split() == [str(n) for n in range(STREAM_BATCH + 1)]
 
 
 def test_json_is_one_versioned_document(capsys: pytest.CaptureFixture[str]) -> None:

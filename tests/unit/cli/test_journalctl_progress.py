@@ -60,6 +60,13 @@ def test_what_is_left_is_told_in_time(
     assert made.as_texts(rate) == expected
 
 
+def test_things_are_counted() -> None:
+    made = meter(total=3000, is_count=True)
+    made.advance()
+    made.advance(1023)
+    assert made.as_texts(100.0) == ("1024/3000", "100/s", "ETA 0:20")
+
+
 def test_who_follows_is_told_the_lag() -> None:
     made = meter(is_following=True)
     made.move(500, begin=100)
