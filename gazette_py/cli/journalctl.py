@@ -42,6 +42,7 @@ _COMMANDS = {
     "brokers": ("brokers", "The brokers of the cluster, and draining one."),
     "store": ("store", "Check the stores of fragments."),
     "explain": ("explain", "What a field of a journal's YAML means."),
+    "store": ("store", "Stores of fragments: whether they work, and what is in them."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
     "journals": ("journals", "The verbs of gazctl, with its flags and its output."),
     "lake": ("lake", "Journals as files, for other programs."),

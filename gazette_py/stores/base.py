@@ -93,6 +93,15 @@ class Store(ABC):
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Yield every object below `prefix`, which ends in a slash. No order is promised."""
 
+    async def list_unfinished(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield files below `prefix` of puts which have not ended, and perhaps never will.
+
+        `list` does not tell of them. A store whose puts leave nothing behind has none.
+        """
+        nothing: tuple[ObjectInfo, ...] = ()
+        for info in nothing:
+            yield info
+
     @abstractmethod
     async def remove(self, path: str) -> None:
         """Delete the object. A missing one is no error."""

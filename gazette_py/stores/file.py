@@ -112,7 +112,16 @@ class FileStore(Store):
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Walk the tree of directories. A missing one is empty."""
-        walk = _walk(self._locate("list", prefix), "")
+        async for info in self._list(prefix, is_partial=False):
+            yield info
+
+    async def list_unfinished(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Walk the tree for files which were not renamed into place."""
+        async for info in self._list(prefix, is_partial=True):
+            yield info
+
+    async def _list(self, prefix: str, *, is_partial: bool) -> AsyncIterator[ObjectInfo]:
+        walk = _walk(self._locate("list", prefix), "", is_partial=is_partial)
 
         def call() -> list[ObjectInfo]:
             with self._translated("list", prefix):
@@ -202,16 +211,16 @@ class FileStore(Store):
         return kind(self.url, operation, path, detail)
 
 
-def _walk(directory: str, relative: str) -> Iterator[ObjectInfo]:
-    """Yield the files below a directory. What vanishes meanwhile is left out."""
+def _walk(directory: str, relative: str, *, is_partial: bool) -> Iterator[ObjectInfo]:
+    """Yield files below a directory, finished or not. What vanishes meanwhile is left out."""
     try:
         entries = list(os.scandir(directory))
     except _MISSING_ERRORS:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{relative}{entry.name}/")
-        elif not entry.name.startswith(_PARTIAL_PREFIX):
+            yield from _walk(entry.path, f"{relative}{entry.name}/", is_partial=is_partial)
+        elif entry.name.startswith(_PARTIAL_PREFIX) == is_partial:
             with contextlib.suppress(FileNotFoundError):
                 found = entry.stat()
                 yield ObjectInfo(

@@ -52,6 +52,11 @@ def next_check_s(checks_failed: int, uniform: Callable[[float, float], float]) -
     return interval * uniform(1 - _JITTER, 1 + _JITTER)
 
 
+def is_check(path: str) -> bool:
+    """Tell whether an object is one of those which checks and probes write."""
+    return path == _TEST_PREFIX + _TEST_NAME or path.rpartition("/")[2] == _DELETE_PROBE_NAME
+
+
 async def check(store: Store, fetcher: UrlFetcher) -> None:
     """Put an object, and find it by get, list and signed URL. Deleting is not exercised.
 

@@ -75,6 +75,10 @@ class InstrumentedStore(Store):
         finally:
             self._observer.items_listed(self.url, count)
 
+    def list_unfinished(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield files of puts which have not ended."""
+        return self._store.list_unfinished(prefix)
+
     async def remove(self, path: str) -> None:
         """Delete the object."""
         with self._observed("remove"):

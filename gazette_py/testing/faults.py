@@ -227,6 +227,10 @@ class FaultyStore(Store):
         async for info in self._store.list(prefix):
             yield info
 
+    def list_unfinished(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield files of puts which have not ended."""
+        return self._store.list_unfinished(prefix)
+
     async def remove(self, path: str) -> None:
         """Delete the object."""
         self._faults.check_store(self.url, "remove", path)

@@ -14,6 +14,7 @@ from versitygw_server import versitygw
 from gazette_py.clock import SYSTEM
 from gazette_py.core.retention import Verdict
 from gazette_py.errors import StoreError
+from gazette_py.lake.inventory import Journals, objects
 from gazette_py.lake.prune import JournalPlan, StoredFile, plan_journal, remove
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.fragment import Fragment, content_path
@@ -114,6 +115,11 @@ async def test_old_fragments_go_and_nothing_else(
     root = "other/" if "find" in url[0] else "acme/"
     listed = {info.name async for info in store.list(root)}
     assert listed == {path.removeprefix("acme/") for path in left}
+    journals = Journals(url[0], [JOURNAL, BELOW])
+    found = [(each.path, each.journal) async for each in objects(store, journals)]
+    owners = {JOURNAL: 2, BELOW: 2, "": 1}  # README is in the journal's directory.
+    assert {path for path, _ in found} == {root + path.removeprefix("acme/") for path in left}
+    assert {owner: [o for _, o in found].count(owner) for owner in owners} == owners
     again = await made_plan(registry, url[0])
     assert again.doomed == []
     # Who was faster is no error.
