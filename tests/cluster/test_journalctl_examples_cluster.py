@@ -117,7 +117,7 @@ def test_every_example_does_what_it_says(tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "fragments").symlink_to(ready["file_root"])
         for example in examples():
-            if "lake sql" in example:
+            if " lake " in example:
                 wait_stored(tmp_path / "data" / "fragments" / "acme" / "orders", env)
             follows = " -f --offset" in example or "tail -F" in example
             limit = ["timeout", "-s", "INT", str(FOLLOWING_S if follows else 60)]

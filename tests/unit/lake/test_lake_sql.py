@@ -1,5 +1,7 @@
 """Plain SQL over files: DuckDB alone reads what it names, and each row once."""
 
+import os
+import time
 from pathlib import Path
 
 import duckdb
@@ -45,6 +47,18 @@ def test_duckdb_alone_reads_each_row_once(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         found = con.sql(statement).fetchall()
         assert sorted(found) == [(n, "it's", 1 if n < 10 else 2) for n in range(30)]
+
+
+def test_a_beginning_which_was_pruned_is_no_gap(tmp_path: Path) -> None:
+    """Once nothing which belongs before it can be on its way."""
+    first = write_fragment(tmp_path, JOURNAL, at(10), rows(10, 20))
+    write_fragment(tmp_path, JOURNAL, at(20), rows(20, 30))
+    assert sql(tmp_path)[0] != 0
+    stored = time.time() - 3600
+    os.utime(first, (stored, stored))
+    code, statement = sql(tmp_path)
+    assert code == 0
+    assert f"offsets {at(10)} to {at(30)}, in 2 files." in statement
 
 
 def test_csv_and_lines(tmp_path: Path) -> None:
