@@ -40,7 +40,6 @@ _COMMANDS = {
     "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),
     "wait": ("wait", "Wait until journals are served, consistent, or stored."),
     "brokers": ("brokers", "The brokers of the cluster, and draining one."),
-    "store": ("store", "Check the stores of fragments."),
     "explain": ("explain", "What a field of a journal's YAML means."),
     "store": ("store", "Stores of fragments: whether they work, and what is in them."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),

@@ -7,7 +7,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     output_options,
     selection_options,
 )
@@ -34,7 +34,7 @@ from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT
     help="Changes to make in one transaction of etcd.",
 )
 @output_options()
-@broker_options
+@changing_broker_options
 def command(selection: Selection, max_txn_size: int, output: Output, broker: Broker) -> None:
     """Change journals in an editor: those named, those below a directory, or those selected.
 

@@ -20,7 +20,7 @@ from gazette_py.cli.options import (
     Broker,
     Selection,
     Verb,
-    broker_options,
+    changing_broker_options,
     duration_option,
     output_options,
     run,
@@ -125,7 +125,7 @@ class _Work:
 )
 @click.option("-y", "--yes", is_flag=True, help="Remove it.")
 @output_options()
-@broker_options
+@changing_broker_options
 def command(
     selection: Selection,
     older_than: float | None,

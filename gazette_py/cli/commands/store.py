@@ -15,7 +15,7 @@ from gazette_py.cli.errors import ExitCode, usage
 from gazette_py.cli.examples import GroupWithExamples
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.options import Broker, Verb, broker_options, output_options, run
-from gazette_py.cli.progress import progress
+from gazette_py.cli.progress import counted
 from gazette_py.cli.quantities import format_age, format_size, format_time
 from gazette_py.cli.render import Column, Output
 from gazette_py.clock import SYSTEM
@@ -202,7 +202,7 @@ async def _usage(
     from gazette_py.lake.inventory import Usages
 
     usages = {url: Usages() for url in urls}
-    with progress("objects") as shown:
+    with counted("objects") as shown:
         found = _objects(urls, file_root, prefix, broker, offline=offline)
         async with aclosing(found) as listing:
             async for url, each in listing:
