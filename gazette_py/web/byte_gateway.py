@@ -160,7 +160,7 @@ class ByteGateway:
             await _send_try_again(send, exc.detail)
             return
         headers = self._head(request, first)
-        if responses_of.read_status(first.status) == 503:
+        if responses_of.is_passing(first.status):
             await _send_try_again(send, responses_of.status_text(first.status))
             return
         if first.status != pb.OFFSET_NOT_YET_AVAILABLE:

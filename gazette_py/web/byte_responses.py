@@ -74,6 +74,11 @@ def read_status(status: int) -> int:
     return _READ_STATUSES.get(status, 500)
 
 
+def is_passing(status: int) -> bool:
+    """Tell whether a follower may have content later: also if somebody appends, who resumes it."""
+    return status in (Status.INSUFFICIENT_JOURNAL_BROKERS, Status.SUSPENDED)
+
+
 def append_status(status: int, *, is_compat: bool) -> int:
     """Return the HTTP status of an append."""
     if is_compat and status != Status.OK:

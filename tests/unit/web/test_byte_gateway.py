@@ -8,7 +8,8 @@ from h11 import Data
 from http_exchange import Answer, fetch, request
 
 from gazette_py.client import Change, Client
-from gazette_py.protocol.enums import JournalFlag
+from gazette_py.errors import SuspendedError
+from gazette_py.protocol.enums import AppendSuspend, JournalFlag
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.testing.in_process import FRAGMENT, InProcessCluster
@@ -270,6 +271,21 @@ async def test_events_begin_before_there_is_content(urls: list[str]) -> None:
         await put(urls[0], b"\0")
         assert await exchange.until(b"base64") is not None
         await exchange.until(f"id: {begin + 1}\ndata: AA==\n\n".encode())
+
+
+async def test_events_of_a_suspended_journal_come_back(
+    urls: list[str], running: InProcessCluster
+) -> None:
+    """An append resumes it; a browser which was answered by another status would never know."""
+    running.create("a/suspended", replication=1)
+    async with running.connect() as client:
+        with pytest.raises(SuspendedError):
+            await client.append("a/suspended", suspend=AppendSuspend.NOW)
+    for url in urls:
+        answer = await fetch(url, "GET", "/a/suspended?block=true", EVENTS)
+        assert (answer.status, answer.body[:12]) == (200, b"retry: 3000\n")
+        plain = await get(url, journal="a/suspended")
+        assert (plain.status, plain.headers["x-gazette-status"]) == (500, "SUSPENDED")
 
 
 async def test_events_of_a_missing_journal_are_not_tried_again(urls: list[str]) -> None:

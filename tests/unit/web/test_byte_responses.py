@@ -31,6 +31,11 @@ def test_reads_have_the_references_statuses() -> None:
     assert answers.read_status(99) == 500
 
 
+def test_what_time_or_an_append_mends_passes() -> None:
+    passing = [status.name for status in Status if answers.is_passing(status)]
+    assert passing == ["INSUFFICIENT_JOURNAL_BROKERS", "SUSPENDED"]
+
+
 def test_appends_have_statuses_of_their_own() -> None:
     found = {status.name: answers.append_status(status, is_compat=False) for status in Status}
     special = {
