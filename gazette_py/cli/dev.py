@@ -106,6 +106,7 @@ def _hints(cluster: Any) -> str:
             f"  gazette-journalctl apply -f {cluster.example_path}",
             "  echo hello | gazette-journalctl append examples/hello",
             "  gazette-journalctl read examples/hello",
+            f"  curl {cluster.brokers[0].http}/examples/hello",
             "Ctrl-C stops all of it.",
         )
     )

@@ -41,6 +41,7 @@ SHARED = [
     DOCS / "how-to" / "append-from-python.md",
     DOCS / "how-to" / "read-from-python.md",
     DOCS / "how-to" / "follow-journals-from-python.md",
+    DOCS / "how-to" / "use-journals-with-curl.md",
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
     DOCS / "how-to" / "read-fragments-with-data-frames.md",
     DOCS / "how-to" / "know-when-a-day-is-whole.md",
