@@ -86,9 +86,12 @@ async def _stream(responses: AsyncGenerator[Message, None], send: Send) -> None:
         if not has_begun:
             await _start(send, 200, _HEADERS)
     except RpcError as exc:
-        if not has_begun:
+        told = proto_json.dumps({"error": _error(exc)})
+        if has_begun:
+            await _line(send, told)
+        else:
             await _start(send, http_status_of(exc.code), _HEADERS | refusal_headers(exc))
-        await _line(send, proto_json.dumps({"error": _error(exc)}))
+            await send({"type": "http.response.body", "body": told.encode(), "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
