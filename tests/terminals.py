@@ -68,11 +68,30 @@ def on_terminal(
 ) -> "Iterator[tuple[subprocess.Popen[bytes], Terminal]]":
     """Start it with a terminal for its standard error."""
     terminal = Terminal()
-    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
-    environment |= {"TERM": "xterm-256color", **(env or {})}
     try:
-        with started(*args, stderr=terminal.its, env=environment, **options) as process:
+        with started(*args, stderr=terminal.its, env=_with_terminal(env), **options) as process:
             os.close(terminal.its)
             yield process, terminal
     finally:
         terminal.close()
+
+
+def shown(*args: str, env: dict[str, str] | None = None) -> str:
+    """Return what a person sees of a command all of whose output is a terminal."""
+    terminal = Terminal()
+    its = terminal.its
+    try:
+        with started(*args, stdout=its, stderr=its, env=_with_terminal(env)) as process:
+            os.close(its)
+            terminal.watch("")
+            process.wait(TIMEOUT_S)
+    finally:
+        terminal.close()
+    return terminal.seen
+
+
+def _with_terminal(env: dict[str, str] | None) -> dict[str, str]:
+    ours = {
+        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")
+    }
+    return ours | {"TERM": "xterm-256color", **(env or {})}

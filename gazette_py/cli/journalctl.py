@@ -203,8 +203,6 @@ def cli(ctx: click.Context) -> None:
     usage or bad input, 3 nothing matched, 4 conflict, 5 not allowed, 6 unavailable, 7 done in part,
     8 unhealthy or outcome unknown.
     """
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        ctx.color = False
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
         ctx.exit(ExitCode.USAGE)

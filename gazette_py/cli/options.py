@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from gazette_py.cli.color import color_option
 from gazette_py.cli.completing import complete_journals
 from gazette_py.cli.confirm import confirm_name
 from gazette_py.cli.errors import CommandError, TerminatedError, failure_of, no_match, usage
@@ -460,6 +461,10 @@ def _with_options(command: Callable[..., Any], options: Sequence[Callable[[_F], 
 
 class Verb(WithExamples):
     """A command whose failures become exit codes and words, in JSON where its output is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(color_option())
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse arguments; a bad value which stood in a file is told with it.
