@@ -24,8 +24,10 @@ from gazette_py.cli.settings import context_options
 _COMMANDS = {
     "list": ("list", "Journals, their status and who serves them."),
     "describe": ("describe", "All that is known of journals, and what is wrong."),
+    "tree": ("tree", "The hierarchy of journals' names, with counts and sizes."),
     "apply": ("apply", "Create, update and delete journals as YAML files say."),
     "diff": ("diff", "What applying YAML files would change."),
+    "create": ("create", "Create a journal, without YAML."),
     "edit": ("edit", "Change journals in an editor."),
     "label": ("label", "Set and drop labels of journals."),
     "delete": ("delete", "Delete journals."),

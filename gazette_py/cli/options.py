@@ -41,7 +41,7 @@ def duration_option(*names: str, default: str | None = "0s", **more: Any) -> Cal
     )
 
 
-def size_option(*names: str, default: str, **more: Any) -> Callable[[_F], _F]:
+def size_option(*names: str, default: str | None, **more: Any) -> Callable[[_F], _F]:
     """Return an option whose value is a number of bytes, with or without a unit."""
     return _parsed_option(names, "SIZE", parse_size, default, more)
 

@@ -1,15 +1,20 @@
 """Sends planned changes, and tells what became of each."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gazette_py.cli.changes import Action, Planned, batches
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, failure_of
+from gazette_py.cli.planning import by_names
 from gazette_py.cli.render import Column
+from gazette_py.clock import SYSTEM
 from gazette_py.errors import GazetteError
 
 if TYPE_CHECKING:
     from gazette_py.client.client import Client
+    from gazette_py.client.listing import ListedJournal
+
+_WAIT_POLL_S = 0.1
 
 TXN_SIZE_DEFAULT = 100
 """Below the operations which etcd takes in a transaction by default, 128, with room for more
@@ -111,3 +116,39 @@ def _failed(batch: Sequence[Planned], done: int, exc: GazetteError) -> CommandEr
             hints=failure.hints,
         )
     )
+
+
+async def wait_served(client: "Client", names: Collection[str], timeout_s: float) -> None:
+    """Wait until every journal has a primary, and as many brokers as it wants.
+
+    Raises:
+        CommandError: The time is over.
+    """
+    deadline = SYSTEM.monotonic() + timeout_s
+    selector = by_names(sorted(names))
+    while True:
+        waiting = [
+            journal.spec.name
+            for journal in (await client.list(selector)).journals
+            if journal.spec.name in names and not _is_served(journal)
+        ]
+        if not waiting:
+            return
+        if SYSTEM.monotonic() >= deadline:
+            raise CommandError(
+                Failure(
+                    code=ExitCode.UNAVAILABLE,
+                    status="INSUFFICIENT_JOURNAL_BROKERS",
+                    what=f"journal {waiting[0]}, one of {len(waiting)}",
+                    detail=f"applied, but not served by enough brokers after {timeout_s:g}s",
+                    hints=("`journalctl list` shows by how many; start more brokers.",),
+                )
+            )
+        await SYSTEM.sleep(_WAIT_POLL_S)
+
+
+def _is_served(journal: "ListedJournal") -> bool:
+    """Tell whether a journal has all brokers which it wants, and if any, a primary."""
+    wanted = journal.spec.desired_replication(journal.spec.replication)
+    have = len(journal.route.members)
+    return have >= wanted and (wanted == 0 or journal.route.primary >= 0)

@@ -15,7 +15,7 @@ from gazette_py.cli.changes import (
     deletions,
 )
 from gazette_py.cli.confirm import confirm
-from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
+from gazette_py.cli.errors import usage
 from gazette_py.cli.options import (
     Broker,
     Selection,
@@ -25,7 +25,7 @@ from gazette_py.cli.options import (
     output_options,
     run,
 )
-from gazette_py.cli.planning import by_names, plan_changes, read_entries
+from gazette_py.cli.planning import plan_changes, read_entries
 from gazette_py.cli.render import Output
 from gazette_py.cli.send_changes import (
     COLUMNS,
@@ -34,20 +34,17 @@ from gazette_py.cli.send_changes import (
     item_of,
     send,
     summary,
+    wait_served,
 )
 from gazette_py.cli.tree import Entry
-from gazette_py.clock import SYSTEM
 from gazette_py.errors import ValidationError
 from gazette_py.protocol.labels import LabelSelector
 
 if TYPE_CHECKING:
     from gazette_py.client.client import Client
-    from gazette_py.client.listing import ListedJournal
 
 _ATOMIC_SIZE_MAX = 128
 """Operations which etcd takes in one transaction by default."""
-
-_WAIT_POLL_S = 0.25
 
 
 @dataclass(kw_only=True)
@@ -90,7 +87,7 @@ class _Apply:
                 self.items.append(item_of(change, revision))
             if self.wait_s is not None:
                 kept = {p.spec.name for p in planned if p.action is not Action.DELETED}
-                await self._wait_served(client, kept, self.wait_s)
+                await wait_served(client, kept, self.wait_s)
 
     async def _deletions(self, client: "Client", selector: LabelSelector) -> list[Planned]:
         """Plan the deletion of journals which match, and are not in the input."""
@@ -106,37 +103,6 @@ class _Apply:
                 is_sure=self.is_sure,
             )
         return pruned
-
-    async def _wait_served(self, client: "Client", names: set[str], timeout_s: float) -> None:
-        """Wait until every journal has a primary, and as many brokers as it wants."""
-        deadline = SYSTEM.monotonic() + timeout_s
-        selector = by_names(sorted(names))
-        while True:
-            waiting = [
-                journal.spec.name
-                for journal in (await client.list(selector)).journals
-                if journal.spec.name in names and not _is_served(journal)
-            ]
-            if not waiting:
-                return
-            if SYSTEM.monotonic() >= deadline:
-                raise CommandError(
-                    Failure(
-                        code=ExitCode.UNAVAILABLE,
-                        status="INSUFFICIENT_JOURNAL_BROKERS",
-                        what=f"journal {waiting[0]}, one of {len(waiting)}",
-                        detail=f"applied, but not served by enough brokers after {timeout_s:g}s",
-                        hints=("`journalctl list` shows by how many; start more brokers.",),
-                    )
-                )
-            await SYSTEM.sleep(_WAIT_POLL_S)
-
-
-def _is_served(journal: "ListedJournal") -> bool:
-    """Tell whether a journal has all brokers which it wants, and if any, a primary."""
-    wanted = journal.spec.desired_replication(journal.spec.replication)
-    have = len(journal.route.members)
-    return have >= wanted and (wanted == 0 or journal.route.primary >= 0)
 
 
 def _selector(text: str) -> LabelSelector | None:
