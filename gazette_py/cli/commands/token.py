@@ -80,8 +80,8 @@ def _capabilities(text: str) -> int:
 def create(capability: int, selector: str, ttl: float, broker: Broker) -> None:
     """Print a token, signed by the first of the brokers' keys.
 
-    Give keys by --auth-keys-file or $BROKER_AUTH_KEYS. Whoever has the token may use it: keep it
-    in a file which others cannot read, and give that to --auth-token-file.
+    Give keys by --auth-keys-file or $BROKER_AUTH_KEYS. Whoever has the token may use it, so keep
+    it in a file which others cannot read: the --auth-token-file of other commands.
     """
     from gazette_py.protocol.claims import Capability, Claims, parse_keys
     from gazette_py.rpc.tokens import SignedTokens

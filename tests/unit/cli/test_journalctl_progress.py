@@ -118,10 +118,11 @@ def test_an_append_shows_how_much_of_its_input_is_done(
     cluster: InProcessCluster, tmp_path: Path, framing: str
 ) -> None:
     path = tmp_path / "in"
-    path.write_bytes(CONTENT[: 1 << 20])
-    args = ("append", "bars/append", "-i", str(path), "--framing", framing, "--rate", "512KiB")
-    with on_terminal(*args, "--broker.address", cluster.address) as (process, terminal):
-        terminal.watch("/1.0 MiB")
+    path.write_bytes(CONTENT[: 1 << 20] * 3)
+    args = ("append", "bars/append", "-i", str(path), "--framing", framing)
+    pace = ("--rate", "1MiB", "--max-inflight", "128KiB")
+    with on_terminal(*args, *pace, "--broker.address", cluster.address) as (process, terminal):
+        terminal.watch("/3.0 MiB")
         out = process.communicate(timeout=TIMEOUT_S)[0]
         terminal.watch("")
 

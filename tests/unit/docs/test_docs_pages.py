@@ -1,6 +1,7 @@
 """Checks that docs/ does not rot: links, terms, generated pages, options."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_a_page_which_drifted_is_told(tmp_path: Path) -> None:
     (tmp_path / "docs" / "reference").mkdir(parents=True)
     script = tmp_path / "docs" / "generate"
     script.write_text((DOCS / "generate").read_text())
-    for name in ("cli.md", "metrics.md", "journal-spec.md"):
+    (tmp_path / "docs" / "manual.py").write_text((DOCS / "manual.py").read_text())
+    for name in ("cli.md", "metrics.md", "journal-spec.md", "gazette-journalctl.1"):
         (tmp_path / "docs" / "reference" / name).write_text("Older.\n")
     done = subprocess.run(
         [sys.executable, str(script), "--check"],
@@ -124,6 +126,7 @@ def test_a_page_which_drifted_is_told(tmp_path: Path) -> None:
         "docs/reference/cli.md differs: run docs/generate and commit\n"
         "docs/reference/metrics.md differs: run docs/generate and commit\n"
         "docs/reference/journal-spec.md differs: run docs/generate and commit\n"
+        "docs/reference/gazette-journalctl.1 differs: run docs/generate and commit\n"
     )
 
 
@@ -171,3 +174,16 @@ def test_commands_and_their_output_are_told_apart(tmp_path: Path) -> None:
 )
 def test_outputs_are_compared(expected: str, actual: str, is_match: bool) -> None:
     assert matches(expected, actual) is is_match
+
+
+def test_the_manual_page_has_every_command_and_renders() -> None:
+    page = DOCS / "reference" / "gazette-journalctl.1"
+    text = page.read_text().replace("\\-", "-")
+    for name in journalctl.cli.list_commands(click.Context(journalctl.cli)):
+        assert f'.SS "gazette-journalctl {name}' in text
+    groff = shutil.which("groff")
+    if groff is None:
+        pytest.skip("there is no groff")
+    command = [groff, "-man", "-Tutf8", "-ww", "-z", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
