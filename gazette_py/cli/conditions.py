@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gazette_py.errors import GazetteError
 from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 from gazette_py.protocol.fragment import Fragment
 
@@ -76,7 +77,8 @@ async def lacking(
         case "primary":
             return lacking_primary(journal)
         case _:
-            return lacking_brokers(journal) or await _lacking_consistency(client, journal)
+            lacks = await _lacking_consistency(client, journal)
+            return lacks and (lacking_brokers(journal) or lacks)
 
 
 def lacking_primary(journal: "ListedJournal") -> str:
@@ -87,7 +89,10 @@ def lacking_primary(journal: "ListedJournal") -> str:
 
 
 def lacking_brokers(journal: "ListedJournal") -> str:
-    """Return how many brokers are missing; "" if none are. Suspended journals want fewer."""
+    """Return how many brokers are missing; "" if none are. Suspended journals want fewer.
+
+    Brokers may bound replication further, and it is then they who know what is missing.
+    """
     wanted = journal.spec.desired_replication(journal.spec.replication)
     have = len(journal.route.members)
     if have < wanted:
@@ -106,14 +111,19 @@ def lacking_persisted(fragments: Sequence[Fragment], end: int) -> str:
 
 
 async def _lacking_consistency(client: "Client", journal: "ListedJournal") -> str:
-    if not journal.route.members:
+    if not journal.spec.desired_replication(journal.spec.replication):
         return ""  # It is suspended, and wants none.
     from gazette_py.client.inspection import NOT_OURS
 
     inspected = await client.inspect(journal)
     if any(each.refusal == NOT_OURS for each in inspected):
         # A barrier, which changes nothing, returns once all replicas agree.
-        await client.append(journal.spec.name, suspend=AppendSuspend.KEEP)
+        try:
+            await client.append(journal.spec.name, suspend=AppendSuspend.KEEP)
+        except GazetteError as exc:
+            if not exc.retryable:
+                raise
+            return str(exc)
         return ""
     return _disagreement(inspected)
 
@@ -123,5 +133,6 @@ def _disagreement(inspected: "tuple[Inspected, ...]") -> str:
         if each.refusal:
             return f"{each.broker} does not tell: {each.refusal}"
         if not each.is_consistent:
-            return f"by {each.broker}, its brokers do not agree yet who they are"
+            who = each.broker if each.endpoint else "the broker which was asked"
+            return f"by {who}, its brokers do not agree yet who they are"
     return ""

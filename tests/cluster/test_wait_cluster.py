@@ -73,3 +73,14 @@ async def test_what_is_not_there_is_no_wait(tmp_path: Path) -> None:
         assert (await wait(cluster)).code == 3
         nonsense = await wait(cluster, "--for=sunshine")
         assert (nonsense.code, "'sunshine' is none of primary" in nonsense.err) == (2, True)
+
+
+async def test_replicas_which_brokers_bound_are_not_waited_for(tmp_path: Path) -> None:
+    flags = ("--broker.max-replication=1",)
+    async with (
+        LocalCluster(config(tmp_path, brokers=1, extra_flags=flags)) as cluster,
+        cluster.connect() as client,
+    ):
+        await apply(client, spec(ONE, replication=3))
+        served = await wait(cluster, "--timeout=20s")
+        assert (served.code, states(served)) == (0, {ONE: "done"})

@@ -22,5 +22,6 @@ async def test_a_barrier_tells_that_brokers_agree(tmp_path: Path, go_broker: str
         await apply(client, spec("mixed/one", replication=1), spec("mixed/two", replication=2))
         done = await call("wait", "mixed/one", "--for=consistent", address=go.endpoint)
         assert done.code == 0, done.err
-        short = await call("wait", "mixed/", "--timeout=3s", address=go.endpoint)
-        assert short.code == 6
+        # It bounds replication by one, which only its own answers tell.
+        bound = await call("wait", "mixed/", address=go.endpoint)
+        assert bound.code == 0, bound.err
