@@ -55,6 +55,21 @@ def _check(entry: Entry) -> None:
         raise ValidationError(entry.source, f"revision {entry.revision} is below -1, any")
 
 
+def check_revisions_of_deletions(entries: Sequence[Entry]) -> None:
+    """Refuse to delete a journal of which the input does not say at what revision.
+
+    Raises:
+        ValidationError: The path names the source and the journal.
+    """
+    for entry in entries:
+        if entry.delete and not entry.revision:
+            raise ValidationError(
+                f"{entry.source}: {entry.spec.name}",
+                "a deletion needs the journal's revision, or -1 for any; `journalctl apply` has"
+                " --revision=upsert to use the present one",
+            )
+
+
 async def current_journals(client: "Client", names: Sequence[str]) -> dict[str, Current]:
     """Return those of the journals which exist, and perhaps others."""
     listed = await client.list(by_names(names))

@@ -8,7 +8,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -37,6 +37,7 @@ from gazette_py.protocol.enums import AppendSuspend
 from gazette_py.protocol.fragment import Fragment
 from gazette_py.protocol.journal import strip_meta
 from gazette_py.protocol.labels import LabelSelector, LabelSet
+from gazette_py.protocol.route import Header
 from gazette_py.rpc.errors import translate
 from gazette_py.rpc.tls import ClientTls
 from gazette_py.rpc.tokens import FixedToken, SignedTokens, Tokens
@@ -62,6 +63,14 @@ class ListedFragment:
 
     fragment: Fragment
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentPage:
+    """Fragments as one answer of a broker has them."""
+
+    header: Header
+    fragments: tuple[ListedFragment, ...]
 
 
 def connect(
@@ -421,6 +430,26 @@ class Client:
             end_mod_time: Only those stored before; 0: also those not yet stored.
             url_ttl_s: For how long their URLs shall work; 0: no URLs.
         """
+        pages = self.fragment_pages(
+            journal,
+            begin_mod_time=begin_mod_time,
+            end_mod_time=end_mod_time,
+            url_ttl_s=url_ttl_s,
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                for entry in page.fragments:
+                    yield entry
+
+    async def fragment_pages(
+        self,
+        journal: str,
+        *,
+        begin_mod_time: int = 0,
+        end_mod_time: int = 0,
+        url_ttl_s: float = 0.0,
+    ) -> AsyncGenerator[FragmentPage, None]:
+        """Yield the journal's fragments in the pages which brokers answer; see `fragments`."""
         request = pb.FragmentsRequest(
             journal=journal,
             begin_mod_time=begin_mod_time,
@@ -431,10 +460,13 @@ class Client:
             request.signatureTTL.CopyFrom(convert.duration_to_pb(int(url_ttl_s * _NS)))
         while True:
             response = await self._retrying(lambda: self._fragments_page(request))
-            for entry in response.fragments:
+            listed = (
+                ListedFragment(convert.fragment_from_pb(entry.spec), entry.signed_url)
+                for entry in response.fragments
                 # Brokers keep those stored exactly at the end of the range.
-                if not end_mod_time or entry.spec.mod_time < end_mod_time:
-                    yield ListedFragment(convert.fragment_from_pb(entry.spec), entry.signed_url)
+                if not end_mod_time or entry.spec.mod_time < end_mod_time
+            )
+            yield FragmentPage(convert.header_from_pb(response.header), tuple(listed))
             if not response.next_page_token:
                 return
             request.next_page_token = response.next_page_token

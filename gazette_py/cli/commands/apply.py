@@ -1,6 +1,5 @@
 """`journalctl apply`: have journals be as YAML files say."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,11 @@ from gazette_py.cli.options import (
     output_options,
     run,
 )
-from gazette_py.cli.planning import plan_changes, read_entries
+from gazette_py.cli.planning import (
+    check_revisions_of_deletions,
+    plan_changes,
+    read_entries,
+)
 from gazette_py.cli.render import Output
 from gazette_py.cli.send_changes import (
     COLUMNS,
@@ -37,7 +40,6 @@ from gazette_py.cli.send_changes import (
     wait_served,
 )
 from gazette_py.cli.tree import Entry
-from gazette_py.errors import ValidationError
 from gazette_py.protocol.labels import LabelSelector
 
 if TYPE_CHECKING:
@@ -111,15 +113,6 @@ def _selector(text: str) -> LabelSelector | None:
     if not text.strip():
         raise usage("--prune-selector", "it is empty, and would delete every other journal")
     return Selection(names=(), selector=text, allow_empty=True).label_selector()
-
-
-def _check_revisions(entries: Sequence[Entry], revisions: Revisions) -> None:
-    for entry in entries:
-        if revisions is Revisions.STRICT and entry.delete and not entry.revision:
-            raise ValidationError(
-                f"{entry.source}: {entry.spec.name}",
-                "a deletion needs the journal's revision, or -1 for any; or give --revision=upsert",
-            )
 
 
 @click.command(
@@ -213,7 +206,8 @@ def command(
         output.print_items("ChangeList", items, COLUMNS)
         return
     revisions = Revisions(revision)
-    _check_revisions(entries, revisions)
+    if revisions is Revisions.STRICT:
+        check_revisions_of_deletions(entries)
     work = _Apply(
         entries=entries,
         revisions=revisions,

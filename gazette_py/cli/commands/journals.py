@@ -9,6 +9,9 @@ from gazette_py.cli.examples import GroupWithExamples
 
 # Name: module of gazette_py.cli.gazctl, and its line in the list of verbs.
 _VERBS = {
+    "apply": ("apply", "Create, update and delete journals as a YAML file says."),
+    "edit": ("edit", "Change journals in an editor."),
+    "fragments": ("fragments", "List the fragments of journals."),
     "list": ("list", "List journals."),
 }
 
