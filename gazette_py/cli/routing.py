@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gazette_py.cli.errors import usage
+from gazette_py.clock import SYSTEM
 from gazette_py.core.mapping import Rendezvous, modulo
 from gazette_py.message.framing import Splitter
 from gazette_py.message.json_pointer import parse_pointer, resolve
@@ -124,3 +125,8 @@ def _direct(key: bytes, journals: frozenset[str]) -> str:
             "With --mapping direct the key is a journal's name; `journalctl list` has those.",
         )
     return name
+
+
+def pick(count: int) -> int:
+    """Return a random index below `count`."""
+    return min(int(SYSTEM.uniform(0, count)), count - 1)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from gazette_py.cli.errors import usage
 from gazette_py.cli.quantities import parse_duration_ns, parse_size
-from gazette_py.clock import Clock
+from gazette_py.clock import SYSTEM, Clock
 
 _NS = 1_000_000_000
 _DIGITS = 6
@@ -160,3 +161,18 @@ def _last_number(path: Path) -> int:
     numbered = re.compile(rf"{re.escape(path.stem)}-(\d{{{_DIGITS},}}){re.escape(path.suffix)}")
     found = (numbered.fullmatch(each.name) for each in path.parent.iterdir())
     return max((int(match[1]) for match in found if match), default=0)
+
+
+def open_sink(path: str, rotation: Rotation | None = None) -> Sink:
+    """Return where to write: a file, files which follow one another, or standard output ("").
+
+    Raises:
+        CommandError: The file cannot be written.
+    """
+    try:
+        if rotation is not None:
+            return RotatingSink(Path(path), rotation, SYSTEM)
+        return FileSink(path)
+    except (OSError, ValueError) as exc:
+        reason = (isinstance(exc, OSError) and exc.strerror) or exc
+        raise usage(f"file {path}", f"it cannot be written: {reason}") from exc

@@ -22,7 +22,7 @@ from gazette_py.cli.options import (
 from gazette_py.cli.pace import Pace
 from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.render import json_line
-from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router
+from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router, pick
 from gazette_py.cli.stamping import Stamper, Stamps
 from gazette_py.clock import SYSTEM
 from gazette_py.message.framings import FRAMINGS, splitter_of
@@ -190,7 +190,7 @@ def command(
             work.progress = progress
             with open_input(source) as data, progress:
                 if framing == "none":
-                    await work.whole(names[_pick(len(names))], data)
+                    await work.whole(names[pick(len(names))], data)
                     return
                 splitter = splitter_of(framing)
                 if attach_uuid is not None:
@@ -201,7 +201,7 @@ def command(
                     mapping,
                     splitter=splitter,
                     serde=serde_of(framing),
-                    pick=_pick,
+                    pick=pick,
                     key_pointer=key_jsonpointer,
                     is_base64=is_base64,
                 )
@@ -321,10 +321,6 @@ def _serdes(journals: Mapping[str, LabelSet], framing: str, uuid_pointer: str) -
         except ValueError as exc:
             raise usage(f"journal {name}", f"its label {UUID_POINTER_LABEL}: {exc}") from exc
     return serdes
-
-
-def _pick(count: int) -> int:
-    return min(int(SYSTEM.uniform(0, count)), count - 1)
 
 
 def _as_line(item: dict[str, Any], *, is_json: bool) -> str:

@@ -9,10 +9,15 @@ from gazette_py.cli.examples import GroupWithExamples
 
 # Name: module of gazette_py.cli.gazctl, and its line in the list of verbs.
 _VERBS = {
+    "append": ("append", "Append a file or standard input."),
     "apply": ("apply", "Create, update and delete journals as a YAML file says."),
     "edit": ("edit", "Change journals in an editor."),
     "fragments": ("fragments", "List the fragments of journals."),
     "list": ("list", "List journals."),
+    "read": ("read", "Print the content of journals, and follow them."),
+    "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),
+    "store-health": ("store_health", "Check a store of fragments."),
+    "suspend": ("suspend", "Have brokers let go of journals until the next append."),
 }
 
 
@@ -57,7 +62,7 @@ def _verb_first(args: Sequence[str]) -> list[str]:
     cls=_Journals,
     epilog="""
     journalctl journals list -l env=prod -o yaml
-    journalctl journals list -l env=prod -o json
+    journalctl journals read -l env=prod
     """,
 )
 def command() -> None:

@@ -23,7 +23,7 @@ from gazette_py.cli.options import (
 from gazette_py.cli.printing import Window
 from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.reading import Reading, Start, parse_start
-from gazette_py.cli.sinks import FileSink, RotatingSink, Rotation, Sink, parse_rotation
+from gazette_py.cli.sinks import Rotation, open_sink, parse_rotation
 from gazette_py.clock import SYSTEM
 from gazette_py.message.framings import FRAMINGS
 
@@ -170,7 +170,7 @@ def command(
     async def read() -> None:
         async with broker.connect(file_root=file_root, cache_size=cache_size) as client:
             journals = (await selection.list(client)).journals if must_match else ()
-            sink = _sink(to, rotate)
+            sink = open_sink(to, rotate)
             try:
                 if offsets_in and offsets_in == offsets_out:
                     set_aside(offsets_in)
@@ -200,13 +200,3 @@ def _record_format(
     if chosen is not None and framing == "none":
         raise usage("--framing none", "there are no records then", "Use lines, csv or fixed.")
     return chosen
-
-
-def _sink(to: str, rotation: Rotation | None) -> Sink:
-    try:
-        if rotation is not None:
-            return RotatingSink(Path(to), rotation, SYSTEM)
-        return FileSink(to)
-    except (OSError, ValueError) as exc:
-        reason = (isinstance(exc, OSError) and exc.strerror) or exc
-        raise usage(f"file {to}", f"it cannot be written: {reason}") from exc
