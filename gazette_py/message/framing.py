@@ -79,11 +79,11 @@ class LineSplitter:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take bytes and yield each line which they end."""
         *ended, rest = data.split(b"\n")
-        for line in ended:
-            self._parts.append(line + b"\n")
-            record = b"".join(self._parts)
+        if ended and self._parts:
+            ended[0] = b"".join((*self._parts, ended[0]))
             self.reset()
-            yield record
+        for line in ended:
+            yield line + b"\n"
         if rest:
             self._parts.append(rest)
             self._length += len(rest)
