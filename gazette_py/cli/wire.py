@@ -1,4 +1,4 @@
-"""Listings as the reference's command prints them: JSON and protobuf text of the wire message."""
+"""Listings as the reference's command prints them: JSON and protobuf text of wire messages."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from gazette_py.cli.gazctl import messages
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
+    from gazette_py.client.client import ListedFragment
     from gazette_py.client.listing import ListResult
     from gazette_py.pb.protocol_pb2 import ListResponse
 
@@ -44,6 +45,21 @@ def _in_declared_order(fields: dict[str, Any], descriptor: "Descriptor") -> dict
 def list_text(result: "ListResult") -> str:
     """Return the listing as `gazctl journals list --format proto` does."""
     return messages.text_of(list_response(result))
+
+
+def fragment_json(listed: "ListedFragment") -> str:
+    """Return a line of `gazctl journals fragments --format json`.
+
+    Fields are left out where they are zero, codecs are numbers, and a SHA-1 is three of them, which
+    not every reader of JSON holds exactly.
+    """
+    from gazette_py.pb import protocol_pb2 as pb
+    from gazette_py.protocol import convert
+
+    message = pb.FragmentsResponse._Fragment(  # noqa: SLF001  # The wire's own name.
+        spec=convert.fragment_to_pb(listed.fragment), signed_url=listed.url
+    )
+    return messages.json_of(message) + "\n"
 
 
 def list_response(result: "ListResult") -> "ListResponse":

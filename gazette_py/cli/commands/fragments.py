@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gazette_py.cli import wire
+from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.options import (
     Broker,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Fragments which brokers have not stored yet; never listed with --to.",
 )
+@click.option("--compat-json", is_flag=True, help="The JSON of gazctl.")
 @output_options()
 @broker_options
 def command(
@@ -59,6 +62,7 @@ def command(
     url_ttl: float,
     covering: bool,
     unpersisted: str,
+    compat_json: bool,
     output: Output,
     broker: Broker,
 ) -> None:
@@ -68,11 +72,18 @@ def command(
     as in -1h. Journals which are fully suspended have no broker to ask, and are left out.
     """
     selection.require()
+    if compat_json and covering:
+        raise usage("--compat-json", "it lists all fragments", "Leave out --covering.")
     outcomes = run(_fragments(selection, begin, end, url_ttl, broker))
     items = []
     for listed in outcomes.results.values():
         chosen = [entry for entry in listed if _is_wanted(entry.fragment, unpersisted)]
+        if compat_json:
+            click.echo("".join(wire.fragment_json(entry) for entry in chosen), nl=False)
         items += _items(chosen, covering=covering)
+    if compat_json:
+        outcomes.raise_errors()
+        return
     columns = _columns(is_for_people=output.is_for_people)
     output.print_items("FragmentList", items, columns, name="path")
     outcomes.raise_errors()

@@ -50,6 +50,7 @@ CALLS = [
     ("head", "neither a NAME nor a selector", "-l '' selects all"),
     ("fragments", "neither a NAME nor a selector", "-l '' selects all"),
     ("fragments a/b --from soon", "'soon' is no time such as -1h", "--help"),
+    ("fragments a/b --compat-json --covering", "it lists all fragments", "--covering"),
     ("append", "neither NAME nor -l was given", "Name the journal"),
     ("append a/b -l x=y", "both NAME and -l were given", "Name the journal"),
     ("append a/", "this is the name of a directory", "name:prefix=a/"),

@@ -7,8 +7,11 @@ import pytest
 from gazette_py.cli.errors import CommandError
 from gazette_py.cli.record_formats import Record, envelope, hex_dump, json_line, raw, template
 from gazette_py.cli.render import STREAM_BATCH, Column, Output
+from gazette_py.cli.wire import fragment_json
+from gazette_py.client.client import ListedFragment
 from gazette_py.errors import ValidationError
 from gazette_py.message.serdes import serde_of
+from gazette_py.protocol.fragment import Fragment
 
 ITEMS = [{"name": "a/b", "head": 5, "size": 1 << 60}, {"name": "a/long", "head": 12, "size": 0}]
 COLUMNS = (
@@ -247,4 +250,14 @@ def test_hexadecimal_rows_tell_their_offset() -> None:
     assert hex_dump(b"0123456789abcdef\n", 32).decode() == (
         "0000000000000020  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|\n"
         "0000000000000030  0a                                               |.|\n"
+    )
+
+
+def test_fragments_are_told_as_gazctl_does() -> None:
+    """Zeros are left out, but for the sum; and letters which HTML knows are escapes."""
+    listed = ListedFragment(Fragment(journal="a/b", end=7), "http://h/?a=1&b=<é>")
+
+    assert fragment_json(listed) == (
+        '{"spec":{"journal":"a/b","end":7,"sum":{},"compression_codec":1},'
+        '"signed_url":"http://h/?a=1\\u0026b=\\u003cé\\u003e"}\n'
     )
