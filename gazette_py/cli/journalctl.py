@@ -43,6 +43,8 @@ _COMMANDS = {
     "wait": ("wait", "Wait until journals are served, consistent, or stored."),
     "brokers": ("brokers", "The brokers of the cluster, and draining one."),
     "explain": ("explain", "What a field of a journal's YAML means."),
+    "backup": ("backup", "Write the specs of journals into a file."),
+    "restore": ("restore", "Create the journals of a backup."),
     "store": ("store", "Stores of fragments: whether they work, and what is in them."),
     "attach-uuids": ("attach_uuids", "Give each line of files a UUID."),
     "journals": ("journals", "The verbs of gazctl, with its flags and its output."),

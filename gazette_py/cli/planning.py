@@ -1,6 +1,6 @@
 """Journals as files say they shall be, beside those there are. It reads both, and changes none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +25,7 @@ def read_entries(files: Sequence[str], *, recursive: bool) -> list[Entry]:
     return checked_entries(read_files(files, recursive=recursive))
 
 
-def checked_entries(trees: Sequence[Node]) -> list[Entry]:
+def checked_entries(trees: Iterable[Node]) -> list[Entry]:
     """Return the journals of trees, checked by all rules which need no broker.
 
     Raises:

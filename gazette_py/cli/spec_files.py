@@ -17,17 +17,33 @@ def read_files(names: Sequence[str], *, recursive: bool) -> list[Node]:
         CommandError: A file cannot be read.
         ValidationError: A file is no tree.
     """
-    from gazette_py.cli.tree_yaml import read_trees
+    return trees_of(read_texts(names, recursive=recursive))
 
-    trees: list[Node] = []
+
+def read_texts(names: Sequence[str], *, recursive: bool) -> list[tuple[str, str]]:
+    """Return the text of each file, and what to call it. Arguments and errors as above."""
+    texts: list[tuple[str, str]] = []
     for name in names:
         if name == "-":
-            trees += read_trees(sys.stdin.read(), "stdin")
-            continue
-        for path in _files(Path(name), recursive=recursive):
-            trees += read_trees(_text(path), str(path))
+            texts.append((sys.stdin.read(), "stdin"))
+        else:
+            found = _files(Path(name), recursive=recursive)
+            texts += [(_text(path), str(path)) for path in found]
+    return texts
+
+
+def trees_of(texts: Sequence[tuple[str, str]]) -> list[Node]:
+    """Return the trees of texts of files.
+
+    Raises:
+        CommandError: There is none.
+        ValidationError: A text is no tree.
+    """
+    from gazette_py.cli.tree_yaml import read_trees
+
+    trees = [tree for text, source in texts for tree in read_trees(text, source)]
     if not trees:
-        raise usage(", ".join(names), "no YAML document is in it")
+        raise usage(", ".join(source for _, source in texts), "no YAML document is in it")
     return trees
 
 

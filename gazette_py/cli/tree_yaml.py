@@ -25,6 +25,9 @@ _Enum = TypeVar("_Enum", bound=IntEnum)
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+BACKUP_KIND = "Backup"
+"""Kind of a document which has a tree as its `journals`, among other things."""
+
 _NODE_KEYS = (
     "comment", "delete", "name", "replication", "labels", "fragment", "flags", "max_append_rate",
     "suspend", "revision", "children",
@@ -37,7 +40,7 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 def read_trees(text: str, source: str) -> list[Node]:
-    """Return the tree of each YAML document in `text`. They are not validated as trees.
+    """Return the tree of each YAML document in `text`, also of a backup. They are not validated.
 
     Args:
         text: Any number of documents; empty ones are skipped.
@@ -54,7 +57,19 @@ def read_trees(text: str, source: str) -> list[Node]:
     except yaml.YAMLError as exc:
         raise ValidationError(source, f"not YAML: {exc}") from exc
     reader = _TreeReader(source)
-    return [reader.node(document) for document in documents if not _is_null(document)]
+    trees = [_without_backup(document) for document in documents]
+    return [reader.node(tree) for tree in trees if tree is not None and not _is_null(tree)]
+
+
+def _without_backup(document: yaml.Node | None) -> yaml.Node | None:
+    """Return the tree of a backup, and other documents as they are."""
+    if not isinstance(document, yaml.MappingNode):
+        return document
+    fields = {str(key.value): value for key, value in document.value}
+    if "kind" not in fields or fields["kind"].value != BACKUP_KIND:
+        return document
+    tree = fields.get("journals")
+    return None if isinstance(tree, yaml.MappingNode) and not tree.value else tree
 
 
 def _is_null(value: yaml.Node | None) -> bool:

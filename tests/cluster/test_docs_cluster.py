@@ -47,6 +47,7 @@ SHARED = [
     DOCS / "how-to" / "know-when-a-day-is-whole.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",
     DOCS / "how-to" / "run-a-mixed-cluster.md",
+    DOCS / "how-to" / "back-up-and-restore.md",
     DOCS / "how-to" / "prune-old-fragments.md",
     DOCS / "how-to" / "when-a-journal-refuses-appends.md",
 ]
