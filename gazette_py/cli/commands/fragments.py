@@ -22,7 +22,7 @@ from gazette_py.cli.options import (
 from gazette_py.cli.quantities import format_age, format_size, format_time
 from gazette_py.cli.render import Column, Output
 from gazette_py.clock import SYSTEM
-from gazette_py.core.cover_set import CoverSet
+from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.protocol.enums import SuspendLevel
 from gazette_py.protocol.fragment import Fragment, content_path
 
@@ -44,7 +44,11 @@ if TYPE_CHECKING:
 @time_option("--from", "begin", help="Only those stored since then.")
 @time_option("--to", "end", help="Only those stored before.")
 @duration_option("--url-ttl", help="Add URLs which work for so long.")
-@click.option("--covering", is_flag=True, help="Drop those which lie within others.")
+@click.option(
+    "--covering",
+    is_flag=True,
+    help="As few as hold all bytes; SKIP tells how many of each to leave out, which others have.",
+)
 @click.option(
     "--unpersisted",
     type=click.Choice(["include", "only", "exclude"]),
@@ -74,17 +78,25 @@ def command(
     selection.require()
     if compat_json and covering:
         raise usage("--compat-json", "it lists all fragments", "Leave out --covering.")
+    if end and begin >= end:
+        raise usage("--to", "it is not after --from", "Nothing is stored between them.")
+    if end and unpersisted == "only":
+        raise usage(
+            "--unpersisted only",
+            "it contradicts --to: what is not stored was not stored before",
+            "Leave one of them out.",
+        )
     outcomes = run(_fragments(selection, begin, end, url_ttl, broker))
     items = []
     for listed in outcomes.results.values():
         chosen = [entry for entry in listed if _is_wanted(entry.fragment, unpersisted)]
         if compat_json:
             click.echo("".join(wire.fragment_json(entry) for entry in chosen), nl=False)
-        items += _items(chosen, covering=covering)
+        items += _covering(chosen) if covering else [_item(e.fragment, e.url) for e in chosen]
     if compat_json:
         outcomes.raise_errors()
         return
-    columns = _columns(is_for_people=output.is_for_people)
+    columns = _columns(is_for_people=output.is_for_people, with_skip=covering)
     output.print_items("FragmentList", items, columns, name="path")
     outcomes.raise_errors()
 
@@ -102,6 +114,8 @@ async def _fragments(
             return [entry async for entry in pages]
 
         served = [j.spec.name for j in journals if j.spec.suspend.level is not SuspendLevel.FULL]
+        if left_out := len(journals) - len(served):
+            click.echo(f"Left out, since fully suspended: {left_out}.", err=True)
         return await for_each(served, fragments)
 
 
@@ -110,19 +124,17 @@ def _is_wanted(fragment: Fragment, unpersisted: str) -> bool:
     return unpersisted == "include" or is_stored == (unpersisted == "exclude")
 
 
-def _items(listed: "Iterable[ListedFragment]", *, covering: bool) -> list[dict[str, Any]]:
-    entries = list(listed)
-    items = [_item(entry.fragment, entry.url) for entry in entries]
-    if not covering:
-        return items
-    kept = CoverSet(entry.fragment for entry in entries)
-    urls = {entry.fragment: entry.url for entry in entries}
-    items, position = [], 0
-    for fragment in kept:
-        skip = max(0, position - fragment.begin)
-        items.append(_item(fragment, urls[fragment]) | {"skip": skip})
-        position = fragment.end
-    return items
+def _covering(listed: "Iterable[ListedFragment]") -> list[dict[str, Any]]:
+    """Return fragments which hold each byte once, each with the bytes of it to skip."""
+    from gazette_py.lake.cover import Slice, cover
+
+    urls = {entry.fragment: entry.url for entry in listed}
+    parts = cover(map(IndexEntry, urls), min((fragment.begin for fragment in urls), default=0))
+    return [
+        _item(part.file.fragment, urls[part.file.fragment]) | {"skip": part.skip}
+        for part in parts
+        if isinstance(part, Slice)
+    ]
 
 
 def _item(fragment: Fragment, url: str) -> dict[str, Any]:
@@ -141,7 +153,7 @@ def _item(fragment: Fragment, url: str) -> dict[str, Any]:
     return item | {"url": url} if url else item
 
 
-def _columns(*, is_for_people: bool) -> list[Column]:
+def _columns(*, is_for_people: bool, with_skip: bool) -> list[Column]:
     now = SYSTEM.now()
 
     def persisted(item: Mapping[str, Any]) -> object:
@@ -155,7 +167,7 @@ def _columns(*, is_for_people: bool) -> list[Column]:
         Column("BEGIN", lambda item: item["begin"]),
         Column("END", lambda item: item["end"]),
         Column("LENGTH", lambda item: item["length"], lambda value: format_size(int(str(value)))),
-        Column("SKIP", lambda item: item.get("skip", ""), is_wide=True),
+        Column("SKIP", lambda item: item.get("skip", ""), is_wide=not with_skip),
         Column("CODEC", lambda item: item["compression_codec"]),
         Column("PERSISTED", persisted),
         Column("STORE", lambda item: item["store"] or ""),
