@@ -12,6 +12,7 @@ from dev_process import dev
 from gazette_py.cli.journalctl import cli
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 ORDER = (
     *(

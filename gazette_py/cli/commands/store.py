@@ -216,8 +216,11 @@ async def _objects(
 ) -> "AsyncGenerator[tuple[str, StoredObject], None]":
     """Yield the objects of stores, one store after the other."""
     from gazette_py.lake.inventory import Journals, objects
+    from gazette_py.protocol.store_url import StoreURL
     from gazette_py.stores.registry import StoreRegistry
 
+    for url in urls:
+        StoreURL.parse(url, path=f"store {url}")
     if prefix and not prefix.endswith("/"):
         raise usage(f"--prefix {prefix}", "a directory's name ends in '/'", "Or leave it out.")
     names: list[str] | None = None

@@ -16,7 +16,8 @@ from gazette_py.cli.errors import CommandError, ExitCode
 from gazette_py.cli.tree import Entry
 from gazette_py.client import Change
 from gazette_py.client.sync import connect
-from gazette_py.protocol.enums import SuspendLevel
+from gazette_py.errors import SuspendedError
+from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 from gazette_py.protocol.journal import JournalSpec, Suspend
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.testing import InProcessCluster
@@ -142,6 +143,17 @@ def test_a_journal_whose_brokers_refuse_is_in_the_backup(
     with InProcessCluster() as anew:
         call(anew, "restore", str(path), "--yes")
         assert set(specs(anew)) == {FIRST, SECOND, FULL}
+
+
+def test_a_suspended_journal_stays_suspended(cluster: InProcessCluster, tmp_path: Path) -> None:
+    with connect(cluster.address) as client, pytest.raises(SuspendedError):
+        client.append(FIRST, suspend=AppendSuspend.NOW)
+    before = specs(cluster)
+    assert before[FIRST].suspend == Suspend(SuspendLevel.PARTIAL, 13)
+    backup(cluster, tmp_path / "backup.yaml")
+    assert specs(cluster) == before
+    states = yaml.safe_load((tmp_path / "backup.yaml").read_text())["states"]
+    assert (states[0]["name"], states[0]["head"]) == (FIRST, 13)
 
 
 def test_offsets_which_were_used_are_not_used_again_if_that_is_wanted(

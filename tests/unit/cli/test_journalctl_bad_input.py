@@ -84,6 +84,22 @@ CALLS = [
     ("read a/b -f --until -1h", "it is past", "Leave out --follow"),
     ("read a/b -n 3 -o hexdump", "-o hexdump has no records", "another format"),
     ("read a/b -n 3 --framing none", "there are no records then", "lines, csv or fixed"),
+    ("prune", "neither a NAME nor a selector", "-l '' selects all"),
+    ("prune a/b", "there is no terminal to ask on", "--yes"),
+    ("prune a/b --older-than 0s --yes", "it would let everything go", "720h"),
+    ("prune a/b --older-than month", "'month' is no duration", "--help"),
+    ("prune a/b --min-keep much", "'much' is no size", "--help"),
+    ("prune a/b --concurrency 0", "0 is not in the range", "--help"),
+    ("store ls", "Missing argument 'URL...'", "--help"),
+    ("store ls file:/// --offline --prefix a", "a directory's name ends in '/'", "leave it out"),
+    ("store du nowhere", "store nowhere (INVALID): not absolute", ""),
+    ("lake files", "neither a NAME nor a selector", "-l '' selects all"),
+    ("lake files a/ --store file:///", "a store cannot tell which there are", "in full"),
+    ("restore", "Missing argument 'FILE|DIR|-...'", "--help"),
+    ("restore none.yaml", "none.yaml (INVALID): it cannot be read", "'-'"),
+    ("restore typo.yaml", "typo.yaml:2 (INVALID)", "did you mean replication?"),
+    ("restore good.yaml --resume-at-heads", "the files know of no write heads", ""),
+    ("restore good.yaml --replace-store s3://a/ s3://b/", "no journal is in s3://a/", "There are"),
 ]
 
 
