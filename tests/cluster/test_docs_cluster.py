@@ -40,6 +40,7 @@ ALONE = [
 SHARED = [
     DOCS / "how-to" / "append-from-python.md",
     DOCS / "how-to" / "read-from-python.md",
+    DOCS / "how-to" / "read-and-append-from-the-shell.md",
     DOCS / "how-to" / "follow-journals-from-python.md",
     DOCS / "how-to" / "use-journals-with-curl.md",
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
