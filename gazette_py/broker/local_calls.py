@@ -20,7 +20,7 @@ from gazette_py.broker.read_api import serve_read
 from gazette_py.broker.service import Service
 from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile, SpoolUse
 from gazette_py.broker.stored_fragment import StoredFragments
-from gazette_py.core.keyspace import KeySpace
+from gazette_py.broker.token import wait_signal
 from gazette_py.errors import AppendOutcomeUnknownError, RpcError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol.claims import Capability
@@ -42,12 +42,12 @@ class LocalCalls:
         calls: Calls,
         fragments: StoredFragments,
         spools: SpoolDirectory,
-        keyspace: Callable[[], KeySpace],
+        service: Service,
     ) -> None:
         self._calls = calls
         self._fragments = fragments
         self._spools = spools
-        self._keyspace = keyspace
+        self._service = service
 
     async def read(
         self, request: pb.ReadRequest, authorization: str
@@ -123,9 +123,13 @@ class LocalCalls:
                 raise
             raise AppendOutcomeUnknownError(exc.peer, exc.code, exc.detail) from exc
 
+    async def wait_stopping(self) -> None:
+        """Wait until the broker begins to stop."""
+        await wait_signal(None, self._service.stopping)
+
     def content_type(self, journal: str) -> str:
         """Return the journal's label content-type, or the empty string."""
-        item = self._keyspace().item(strip_meta(journal))
+        item = self._service.keyspace.item(strip_meta(journal))
         return item.spec.labels.value_of("content-type") if item is not None else ""
 
     def open_body(self, journal: str) -> SpoolFile:

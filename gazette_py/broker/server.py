@@ -407,9 +407,7 @@ class Broker:
     def _gateways(self) -> Any:
         """Return the application of our HTTP port."""
         config = self._config
-        calls = LocalCalls(
-            self._calls, self._fragments, self._spools, lambda: self._mirror.keyspace
-        )
+        calls = LocalCalls(self._calls, self._fragments, self._spools, self._service)
         host, port = config.host or socket.gethostname(), self._listeners[0].getsockname()[1]
         here = Here(self._spec.id, f"http://{host}:{port}")
         journals = ByteGateway(calls, here, self._clock, is_compat=config.http_compat)

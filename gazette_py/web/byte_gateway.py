@@ -36,7 +36,7 @@ from gazette_py.web.byte_requests import EVENT_STREAM, ReadAsked, parse_append, 
 from gazette_py.web.byte_responses import CLOSE_ERROR, GAZETTE_STATUS, Here
 from gazette_py.web.calls import JournalCalls
 from gazette_py.web.codes import http_status_of
-from gazette_py.web.connections import TRAILERS, while_connected
+from gazette_py.web.connections import TRAILERS, until, while_connected
 from gazette_py.web.events import KEEP_ALIVE, EventEncoder, is_of_lines, try_again
 from gazette_py.web.refusal import RefusedError
 
@@ -219,7 +219,16 @@ class ByteGateway:
         path, token = request.scope["path"], _token(request)
         first = parse_append(path, _query(request), request.headers)
         try:
-            body = await receive_body(request.receive, lambda: self._calls.open_body(first.journal))
+            body = await until(
+                self._calls.wait_stopping(),
+                receive_body(request.receive, lambda: self._calls.open_body(first.journal)),
+            )
+            if body is None:
+                raise RpcUnavailableError(
+                    "broker",
+                    "UNAVAILABLE",
+                    "this broker is stopping, and nothing was appended: try another one",
+                )
             appending = self._calls.append(first, body.pieces(), token)
             response = await while_connected(request.receive, appending)
         except AppendOutcomeUnknownError as exc:

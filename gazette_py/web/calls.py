@@ -55,6 +55,10 @@ class JournalCalls(Protocol):
         """
         ...
 
+    async def wait_stopping(self) -> None:
+        """Wait until the broker begins to stop: it takes no append from then on."""
+        ...
+
     def content_type(self, journal: str) -> str:
         """Return the journal's label content-type, or the empty string."""
         ...

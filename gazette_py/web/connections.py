@@ -74,13 +74,18 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T |
         receive: Of a request whose body was read, or does not matter.
         work: Ends soon after it is cancelled.
     """
+    return await until(_wait_gone(receive), work)
+
+
+async def until(end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T]) -> T | None:
+    """Do work, and return its result; cancel it, and return None, if another thing ends first."""
     # Not in a task group, which would wrap the errors of the work.
     working = asyncio.ensure_future(work)
-    watching = asyncio.create_task(_wait_gone(receive), name="watch a client")
+    ending = asyncio.ensure_future(end)
     try:
-        await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, ending], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        tasks = (watching, working)
+        tasks = (ending, working)
         for task in tasks:
             task.cancel()  # No effect on one which is done.
         await asyncio.wait(tasks)

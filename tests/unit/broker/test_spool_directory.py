@@ -70,3 +70,18 @@ def test_copies_of_what_is_stored_leave_half_to_appends(tmp_path: Path) -> None:
             copy.write(50, b"x")
         content = spools.open("b", 0)
         content.write(0, b"x" * 50)
+
+
+def test_bodies_and_copies_together_leave_half_to_appends(tmp_path: Path) -> None:
+    """SF3: clients which send much, and readers of history, share what is not of appends."""
+    with SpoolDirectory(str(tmp_path), bytes_max=100) as spools:
+        body, copy = spools.open("a", 0, SpoolUse.BODY), spools.open("a", 0, SpoolUse.COPY)
+        body.write(0, b"x" * 30)
+        copy.write(0, b"x" * 20)
+        for file, position in ((body, 30), (copy, 20)):
+            with pytest.raises(OSError, match="holds 50 of 100 bytes"):
+                file.write(position, b"x")
+        content = spools.open("b", 0)
+        content.write(0, b"x" * 50)
+        with pytest.raises(OSError, match="holds 100 of 100 bytes"):
+            content.write(50, b"x")

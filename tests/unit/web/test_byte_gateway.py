@@ -13,6 +13,7 @@ from gazette_py.protocol.enums import AppendSuspend, JournalFlag
 from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSet
 from gazette_py.testing.in_process import FRAGMENT, InProcessCluster
+from gazette_py.web import byte_gateway
 from gazette_py.web.bodies import MEMORY_BYTES_MAX
 
 JOURNAL = "a/journal"
@@ -336,12 +337,25 @@ async def test_tails_end_when_the_broker_stops(
     assert (await get(urls[1], "offset=0")).body == b"one\n"
 
 
-async def test_a_stopped_client_does_not_hold_a_stop(
+async def test_a_body_which_is_on_its_way_is_refused_by_a_stop(
     leaving: tuple[InProcessCluster, list[str]],
 ) -> None:
-    """It never sends the rest of its body."""
+    """Its client may take as long as it likes, and the broker does not wait."""
     cluster, urls = leaving
     async with request(urls[0], "PUT", f"/{JOURNAL}", {"Content-Length": "9"}) as slow:
         await slow.send(Data(data=b"slow"))
-        async with asyncio.timeout(30):
-            await asyncio.to_thread(cluster.stop_broker, 0)
+        stopping = asyncio.create_task(asyncio.to_thread(cluster.stop_broker, 0))
+        answer = await slow.finish()
+        assert (answer.status, answer.headers["x-gazette-status"]) == (503, "UNAVAILABLE")
+        assert b"nothing was appended: try another one" in answer.body
+        await stopping
+    assert await head_of(urls[1]) == 0
+
+
+async def test_events_keep_their_connection_alive(
+    urls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_gateway, "KEEP_ALIVE_S", 0.01)
+    async with request(urls[0], "GET", f"/{JOURNAL}?block=true&offset=-1", EVENTS) as exchange:
+        await exchange.send_body()
+        await exchange.until(b": \n\n: \n\n")
