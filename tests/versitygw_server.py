@@ -1,6 +1,7 @@
 """Starts versitygw, a real S3 server over a directory, which unlike moto checks signatures."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -8,8 +9,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -44,15 +46,19 @@ class S3Server:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
-    def create_bucket(self) -> None:
-        """Create the bucket."""
-        client = boto3.client(
+    def client(self) -> Any:
+        """Return a client of it, to be closed."""
+        return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
         )
+
+    def create_bucket(self) -> None:
+        """Create the bucket."""
+        client = self.client()
         client.create_bucket(Bucket=self.bucket)
         client.close()
 
@@ -83,7 +89,10 @@ class VersityGW:
         # Metadata goes to files of its own: temporary file systems often have no extended
         # attributes.
         address = self.server.endpoint.removeprefix("http://")
+        accounts = directory / "accounts"
+        accounts.mkdir()
         self._command = [find_versitygw(), "--port", address, "--quiet"]
+        self._command += ["--iam-dir", str(accounts)]
         self._command += ["--access", self.server.access_key, "--secret", self.server.secret_key]
         self._command += ["posix", "--sidecar", str(sidecar), str(self.root)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -92,6 +101,28 @@ class VersityGW:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         _wait_ready(self._process, self.server.endpoint, self._log)
+
+    def create_user(self, access_key: str, *actions: str) -> S3Server:
+        """Return what another user knows of it, who may do just these actions in the bucket."""
+        server = self.server
+        user = replace(server, access_key=access_key, secret_key=f"secret-of-{access_key}")
+        command = [find_versitygw(), "admin", "--endpoint-url", server.endpoint]
+        command += ["--access", server.access_key, "--secret", server.secret_key]
+        command += ["create-user", "--role", "user"]
+        command += ["--access", user.access_key, "--secret", user.secret_key]
+        subprocess.run(command, check=True, capture_output=True, timeout=READY_TIMEOUT_S)
+        bucket = f"arn:aws:s3:::{server.bucket}"
+        allowed = {
+            "Effect": "Allow",
+            "Principal": [access_key],
+            "Action": list(actions),
+            "Resource": [bucket, f"{bucket}/*"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        client = server.client()
+        client.put_bucket_policy(Bucket=server.bucket, Policy=policy)
+        client.close()
+        return user
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None

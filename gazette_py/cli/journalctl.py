@@ -41,6 +41,7 @@ _COMMANDS = {
     "resume": ("resume", "Have brokers take up suspended journals."),
     "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),
     "wait": ("wait", "Wait until journals are served, consistent, or stored."),
+    "doctor": ("doctor", "Why journals cannot be appended to or read, and what mends it."),
     "brokers": ("brokers", "The brokers of the cluster, and draining one."),
     "explain": ("explain", "What a field of a journal's YAML means."),
     "backup": ("backup", "Write the specs of journals into a file."),

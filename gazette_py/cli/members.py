@@ -67,7 +67,8 @@ class Members:
 
     source: Source
     brokers: tuple[ClusterMember, ...]
-    notes: tuple[str, ...] = ()  # What could not be asked, or is not known.
+    etcd_error: str = ""  # Why etcd, which was given, did not tell.
+    notes: tuple[str, ...] = ()  # What else is not known.
 
 
 async def members_of(client: "Client", etcd: EtcdAccess) -> Members:
@@ -76,36 +77,36 @@ async def members_of(client: "Client", etcd: EtcdAccess) -> Members:
     Raises:
         GazetteError: There is no etcd, and no broker either.
     """
-    notes = []
+    etcd_error = ""
     if etcd.address:
         try:
-            return await _of_etcd(etcd)
+            if brokers := await _of_etcd(etcd):
+                return Members(source=Source.ETCD, brokers=brokers)
+            etcd_error = f"no brokers are below {etcd.prefix}: is that their --etcd.prefix?"
         except EtcdError as exc:
-            notes.append(f"{exc}; brokers were asked instead")
+            etcd_error = str(exc)
     told = await client.inspect_broker()
     if not told.refusal:
         brokers = tuple(map(_known, told.members))
-        return Members(source=Source.BROKER, brokers=brokers, notes=tuple(notes))
+        return Members(source=Source.BROKER, brokers=brokers, etcd_error=etcd_error)
     listed = await client.list()
-    notes.append(
+    note = (
         "only the routes of journals were seen: brokers which serve none are missing, and limits"
         " and who is exiting are not known. --etcd.address would tell"
     )
-    return Members(source=Source.ROUTES, brokers=_of_routes(listed.journals), notes=tuple(notes))
+    return Members(
+        source=Source.ROUTES,
+        brokers=_of_routes(listed.journals),
+        etcd_error=etcd_error,
+        notes=(note,),
+    )
 
 
-async def _of_etcd(etcd: EtcdAccess) -> Members:
+async def _of_etcd(etcd: EtcdAccess) -> tuple[ClusterMember, ...]:
     from gazette_py.core.member_load import loads_of
 
     async with etcd.connect() as connected:
-        keyspace = await etcd.load(connected)
-    brokers = tuple(map(_known, loads_of(keyspace)))
-    notes = (
-        ()
-        if brokers
-        else (f"etcd has no brokers below {etcd.prefix}: is that their --etcd.prefix?",)
-    )
-    return Members(source=Source.ETCD, brokers=brokers, notes=notes)
+        return tuple(map(_known, loads_of(await etcd.load(connected))))
 
 
 def _known(load: "MemberLoad") -> ClusterMember:

@@ -8,10 +8,9 @@ Each test prints a row, as those of test_faults.py do. The store is a real S3 se
 import asyncio
 import os
 import random
-import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from chaos_load import GIVE_UP_S, Load, check_content, stored_runs, stored_spans
 from faulty_proxy import Day, FaultyProxy, faulty_proxy
 from local_clusters import apply, config, eventually, spec, wait_consistent
+from small_disks import empty, fill, small_disk
 from versitygw_server import S3Server
 
 from gazette_py.client import Client
@@ -122,43 +122,15 @@ async def test_the_store_has_a_bad_day(tmp_path: Path, s3: S3Server, day: Day) -
         assert load.pause_s(times["began"], times["healed"]) < 5.0
 
 
-@contextmanager
-def small_disk(path: Path, size: str) -> Iterator[Path]:
-    """Mount a disk of a size."""
-    path.mkdir(parents=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
 async def test_the_disk_under_the_spools_of_a_broker_is_full(tmp_path: Path, s3: S3Server) -> None:
     """Its journals take no appends until there is room; those of others go on."""
     spools = config(tmp_path).data_dir / "spools" / "broker-1"
     with small_disk(spools, "64m") as disk:
         name = f"full disk of one broker, {BAD_S:.0f} s"
         async with loaded(tmp_path, s3, name) as (_, _, times):
-            ballast = disk / "ballast"
-
-            def fill() -> None:
-                with ballast.open("wb") as file:
-                    try:
-                        while True:
-                            file.write(bytes(1 << 16))
-                            file.flush()
-                    except OSError:
-                        pass
 
             async def full() -> None:
                 await asyncio.sleep(BAD_S)
-                ballast.unlink()
+                empty(disk)
 
-            await fault(times, fill, full())
+            await fault(times, lambda: fill(disk), full())

@@ -50,6 +50,19 @@ ORDER = (
             "completion",
         ),
     ),
+    *(
+        "attach-uuids",
+        "suspend",
+        "resume",
+        "reset-head",
+        "store",
+        "diff",
+        "explain",
+        "wait",
+        "doctor",
+        "brokers",
+        "delete",
+    ),
 )
 """What later commands need is made by earlier ones."""
 

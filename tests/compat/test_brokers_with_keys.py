@@ -1,17 +1,22 @@
 """Brokers of the reference which ask for tokens let in what our client and `journalctl` sign."""
 
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from go_programs import go_member, run
+from journalctl_process import call
 from local_clusters import apply, config, eventually, spec, wait_consistent
 
 from gazette_py import errors
 from gazette_py.client import Change, connect
+from gazette_py.clock import SYSTEM
 from gazette_py.local.cluster import LocalCluster
-from gazette_py.protocol.claims import of_journal
+from gazette_py.protocol.claims import Capability, Claims, of_journal, parse_keys
+from gazette_py.protocol.labels import LabelSelector
+from gazette_py.rpc.tokens import SignedTokens
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -95,3 +100,36 @@ async def test_brokers_of_either_kind_let_each_other_in(tmp_path: Path, go_broke
                 content = await reader.read_all(journal.spec.name, commit.begin, commit.end)
                 assert content == b"hello\n"
         assert primaries == {True, False}
+
+
+def token(capability: Capability, *, age_s: int) -> str:
+    """Return a token of an hour, which was signed some time ago."""
+    issued = int(SYSTEM.now()) - age_s
+    claims = Claims(capability, LabelSelector(), issued, issued + 3600)
+    return SignedTokens(parse_keys("keys", KEY), SYSTEM).sign(claims)
+
+
+BOUND = "too-few-brokers"
+"""A note: the only broker bounds the three replicas of the journal by one."""
+ALL = Capability.LIST | Capability.READ | Capability.APPEND
+
+
+@pytest.mark.parametrize(
+    ("env", "causes"),
+    [
+        ({"BROKER_AUTH_KEYS": KEY}, [BOUND]),
+        ({"BROKER_AUTH_TOKEN": token(ALL, age_s=0)}, [BOUND]),
+        ({"BROKER_AUTH_TOKEN": token(ALL, age_s=7200)}, ["token-expired"]),
+        ({"BROKER_AUTH_TOKEN": token(ALL, age_s=-600)}, ["token-not-valid-yet"]),
+        ({"BROKER_AUTH_TOKEN": token(Capability.LIST, age_s=0)}, [BOUND, "not-admitted"]),
+        ({"BROKER_AUTH_KEYS": OTHER}, ["not-admitted"]),
+        ({}, ["not-admitted"]),
+    ],
+)
+async def test_doctor_tells_why_somebody_is_not_let_in(
+    guarded: str, env: dict[str, str], causes: list[str]
+) -> None:
+    away = {"PATH": "/nowhere"}  # Where no `journalctl` of ours stands before another.
+    ended = await call("doctor", JOURNAL, "-o", "json", address=guarded, env=env | away)
+    found = [finding["cause"] for finding in json.loads(ended.out)["items"]]
+    assert (found, ended.code) == (causes, 0 if causes == [BOUND] else 8)

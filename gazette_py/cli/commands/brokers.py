@@ -90,6 +90,8 @@ async def _members(etcd: EtcdAccess, broker: Broker) -> Members:
 
 
 def _tell(members: Members) -> None:
+    if members.etcd_error:
+        click.echo(f"note: {members.etcd_error}; brokers were asked instead", err=True)
     for note in members.notes:
         click.echo(f"note: {note}", err=True)
 

@@ -173,6 +173,6 @@ class _Wait:
                 status="TIMEOUT",
                 what=f"journal {name}{more}",
                 detail=f"not {wanted} after {self.timeout_s:g}s: {first}",
-                hints=(f"`journalctl describe {name}` tells what is known of it.",),
+                hints=(f"`journalctl doctor {name}` tells why.",),
             )
         )
