@@ -11,7 +11,7 @@ import click
 
 from gazette_py.cli.fanout import for_each
 from gazette_py.cli.options import Broker, Selection, Verb, broker_options, run, selection_options
-from gazette_py.cli.progress import progress
+from gazette_py.cli.progress import counted
 from gazette_py.cli.tree import Entry
 from gazette_py.cli.whole_file import write_whole
 from gazette_py.clock import SYSTEM
@@ -91,7 +91,7 @@ async def _backup(
         if not asks:
             return result, []
         by_name = {journal.spec.name: journal for journal in result.journals}
-        with progress("journals asked", len(by_name)) as shown:
+        with counted("journals asked", len(by_name)) as shown:
 
             async def ask(name: str) -> "JournalState":
                 state = await _state(client, by_name[name])
