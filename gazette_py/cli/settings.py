@@ -8,10 +8,7 @@ It reads files, and never changes them.
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from configparser import Error as IniError
-from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -159,6 +156,8 @@ def parse_contexts(text: str, path: Path) -> ContextFile:
     Raises:
         CommandError: It is not what it should be.
     """
+    import tomllib  # Not for `--help`.
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -214,6 +213,9 @@ def read_gazctl_ini(env: Mapping[str, str] = os.environ) -> dict[str, Found]:
 
 
 def _parse_ini(path: Path) -> dict[str, Found]:
+    from configparser import Error as IniError
+    from configparser import RawConfigParser
+
     parser = RawConfigParser(
         strict=False, delimiters=("=",), comment_prefixes=(";", "#"), allow_no_value=True
     )
