@@ -16,6 +16,8 @@ from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
 if TYPE_CHECKING:
     from gazette_py.client.client import Client
 
+_PATHS_OF_BROKERS = ("v1/", "debug/")
+
 _NAMED_MAX = 200
 """Journals to ask for by name; of more, listing all costs the brokers less."""
 
@@ -40,6 +42,12 @@ def checked_entries(trees: Iterable[Node]) -> list[Entry]:
     check_unique(entries)
     for entry in entries:
         _check(entry)
+        if not entry.delete and entry.spec.name.startswith(_PATHS_OF_BROKERS):
+            click.echo(
+                f"warning: {entry.source}: journal {entry.spec.name} cannot be reached over HTTP,"
+                " where brokers have other answers at such paths",
+                err=True,
+            )
     return entries
 
 

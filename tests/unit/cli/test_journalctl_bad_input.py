@@ -28,6 +28,7 @@ FILES = {
 CALLS = [
     ("lst", "no command lst: did you mean list?", "--help"),
     ("frobnicate", "no command frobnicate: there are list, describe", "--help"),
+    ("list --wach", "Did you mean ", "See `journalctl list --help`."),
     ("list --frob", "--frob", "See `journalctl list --help`."),
     ("list -o nope", "'nope' is not one of 'table'", "--help"),
     ("list -w -o yaml", "error: --watch (INVALID): not with -o yaml", "hint: Use -o table"),
@@ -156,6 +157,17 @@ def test_a_dry_run_of_the_client_asks_no_broker() -> None:
 
     assert result.exit_code == 0
     assert result.stdout == "upsert\tacme/a\t0\n"
+
+
+@pytest.mark.parametrize("name", ["v1/journals", "debug/x"])
+def test_a_journal_which_http_cannot_reach_is_warned_of(directory: Path, name: str) -> None:
+    text = (directory / "good.yaml").read_text().replace("acme/a", name)
+    (directory / "odd.yaml").write_text(text)
+
+    result = CliRunner().invoke(cli, ["apply", "-f", "odd.yaml", "--dry-run=client"])
+
+    assert result.exit_code == 0
+    assert f"journal {name} cannot be reached over HTTP" in result.stderr
 
 
 def test_no_arguments_are_help_and_a_usage_error() -> None:
