@@ -61,7 +61,7 @@ async def examine(
         address=broker.address,
         now=SYSTEM.now(),
         credentials=_credentials(broker),
-        shadows=shadows(os.environ.get("PATH", "")),
+        shadows=shadows(os.environ.get("PATH", "")) if selection is None else (),
     )
     async with hasty.connect() as client:
         everything, trouble = await _tried(client.list())

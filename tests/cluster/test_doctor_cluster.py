@@ -6,6 +6,7 @@ tests/compat/test_brokers_with_keys.py, since only brokers of the reference ask 
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from skewed_clocks import SkewedClock, library
 from small_disks import empty, fill, small_disk
 from versitygw_server import versitygw_process
 
+from gazette_py.cli.shadowing import shadows
 from gazette_py.errors import IndexHasGreaterOffsetError, StoreUnhealthyError, SuspendedError
 from gazette_py.local.cluster import LocalBroker, LocalCluster
 from gazette_py.local.ports import free_ports
@@ -39,12 +41,8 @@ ONE, TWO = "sick/one", "sick/two"
 MAX_2 = "--broker.max-replication=2"
 
 
-AWAY = {"PATH": "/nowhere"}
-"""Where our `journalctl` is not found, and so stands before no other: that is no part of this."""
-
-
 async def doctor(*args: str, address: str, code: int = 8) -> list[Any]:
-    ended = await call("doctor", *args, "-o", "jsonl", address=address, env=AWAY)
+    ended = await call("doctor", *args, "-o", "jsonl", address=address)
     assert ended.code == code, ended.out + ended.err
     return [json.loads(line) for line in ended.out.splitlines()]
 
@@ -74,7 +72,7 @@ async def test_names_addresses_flags_and_suspension(tmp_path: Path) -> None:
         await client.append(ONE, b"content")
         address = cluster.endpoints[0]
 
-        well = await call("doctor", ONE, "--check-delete", address=address, env=AWAY)
+        well = await call("doctor", ONE, "--check-delete", address=address)
         assert (well.code, well.out) == (0, "")
         assert well.err == "Nothing is wrong with 1 journal, 1 broker, 1 store.\n"
         assert await client.write_head(ONE) == 7
@@ -108,7 +106,7 @@ async def test_names_addresses_flags_and_suspension(tmp_path: Path) -> None:
         for other in (cluster.brokers[0].http, cluster.etcd_url):
             (wrong,) = await doctor(ONE, address=other)
             assert told([wrong]) == [("not-a-broker", f"address {other}")], wrong
-        text = await call("doctor", ONE, address=gone, env=AWAY)
+        text = await call("doctor", ONE, address=gone)
         assert text.out.startswith(f"problem: address {gone}: no broker answers there\n  seen  ")
         assert "\n  mend  export BROKER_ADDRESS=" in text.out
 
@@ -130,8 +128,13 @@ async def test_too_few_brokers_then_too_few_zones(tmp_path: Path) -> None:
         assert few["evidence"] == (
             f"1 of 2 brokers serve it; journal {ONE} wants 2 replicas, and there are 1 brokers"
         )
-        # All journals are looked at if none is named; then none is tried.
-        assert told(await doctor(address=address)) == told([few])
+        # All journals are looked at if none is named; then none is tried. And so is the program,
+        # which is in nobody's way if it is not found.
+        ended = await call("doctor", "-o", "jsonl", address=address, env={"PATH": "/nowhere"})
+        assert told([json.loads(line) for line in ended.out.splitlines()]) == told([few])
+        expected = [f"command journalctl of {s.whose}" for s in shadows(os.environ["PATH"])]
+        found = await doctor(address=address)
+        assert [subject for cause, subject in told(found) if "systemd" in cause] == expected
 
         await add_broker(cluster, "a")
         await wait_consistent(cluster, client, [ONE])
@@ -272,7 +275,7 @@ async def test_a_store_which_cannot_be_reached(
             assert told([away]) == [("store-not-listed", f"store {store}")]
 
             async def is_well() -> bool:
-                return (await call("doctor", ONE, address=address, env=AWAY)).code == 0
+                return (await call("doctor", ONE, address=address)).code == 0
 
             await eventually(is_well, "well again")
 

@@ -61,8 +61,9 @@ def command(
     """Tell why journals cannot be appended to, or read, and what mends it.
 
     Each journal which is named or selected is tried by an append without content and a read of its
-    first byte; its brokers, their disks and clocks, and its stores are looked at. Without a name or
-    -l, journals are looked at in the listing only.
+    first byte; its brokers, their disks and clocks, and its stores are looked at: of stores, how
+    brokers' last check and listing went. Without a name or -l, journals are looked at in the
+    listing only; and whether the short name `journalctl` stands before systemd's.
 
     problem: appends or reads fail. warning: they work, and something is not as it should be. note:
     it is as somebody wanted it. Ends with 8 if there is a problem or a warning, else with 0.
