@@ -8,7 +8,7 @@ It is told of everything that is wrong, where readers stop at the first thing.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,7 +54,9 @@ class Counts:
     """What was looked at."""
 
     files: int = 0
-    content_bytes: int = 0  # Before compression, read and compared.
+    listed_bytes: int = 0  # Before compression, of those which are, or will be, read.
+    content_bytes: int = 0  # Of these, read and compared.
+    tell: Callable[[], None] | None = None  # Called when there is something new.
 
 
 async def verify(
@@ -87,6 +89,7 @@ async def verify(
         yield of_names
     if not reads:
         return
+    counts.listed_bytes += sum(file.end - file.begin for _, file in files)
     checks: deque[asyncio.Task[Finding | None]] = deque()
     try:
         for lake, file in files:
@@ -140,6 +143,8 @@ async def _check(lake: Lake, file: IndexEntry, counts: Counts) -> Finding | None
         async with aclosing(lake.read_slice(Slice(file, 0))) as pieces:
             async for piece in pieces:
                 counts.content_bytes += len(piece)
+                if counts.tell is not None:
+                    counts.tell()
     except CorruptFragmentError as exc:
         kind, detail = Kind.CORRUPT, str(exc)
     except StoreError as exc:

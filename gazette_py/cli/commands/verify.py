@@ -16,6 +16,7 @@ from gazette_py.cli.options import (
     run,
     selection_options,
 )
+from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output
 
@@ -55,6 +56,7 @@ _COLUMNS = (
     show_default=True,
     help="Read each file, and compare it with the SHA-1 of its name.",
 )
+@no_progress_option
 @output_options()
 @broker_options
 def command(
@@ -62,6 +64,7 @@ def command(
     file_root: str,
     stores: tuple[str, ...],
     content: bool,
+    no_progress: bool,
     output: Output,
     broker: Broker,
 ) -> None:
@@ -80,7 +83,10 @@ def command(
         raise usage("journals", "a store cannot tell which there are", "Name each journal in full.")
 
     counts = Counts()
-    items = run(_verify(selection, stores, file_root, broker, counts, reads=content))
+    with Progress.on_terminal(hidden=no_progress) as progress:
+        meter = progress.meter("verifying")
+        counts.tell = lambda: meter.move(counts.content_bytes, counts.listed_bytes)
+        items = run(_verify(selection, stores, file_root, broker, counts, reads=content))
     output.print_items("FindingList", items, _COLUMNS, name="journal")
     damage = sum(item["is_damage"] for item in items)
     read = f", {format_size(counts.content_bytes)} read" if content else ""

@@ -9,6 +9,7 @@ from fragment_files import write_fragment
 
 from gazette_py.cli.errors import ExitCode
 from gazette_py.cli.journalctl import cli
+from gazette_py.cli.progress import Progress
 from gazette_py.lake import Lake
 from gazette_py.lake.verify import Counts, Finding, Kind, verify
 from gazette_py.protocol.enums import CompressionCodec
@@ -30,11 +31,15 @@ async def test_whole_files_are_read_and_nothing_is_found(tmp_path: Path) -> None
     for number, begin in enumerate(range(100, len(CONTENT), 20)):
         piece = CONTENT[begin : begin + 20]
         write_fragment(tmp_path, JOURNAL, begin, piece, codec=codecs[number % len(codecs)])
-    counts = Counts()
+    told: list[tuple[int, int]] = []
+    counts = Counts(tell=lambda: told.append((counts.content_bytes, counts.listed_bytes)))
     async with Lake("file:///", file_root=str(tmp_path)) as lake:
         assert [finding async for finding in verify([lake], JOURNAL, counts=counts)] == []
     assert counts.content_bytes == len(CONTENT) - 100
     assert counts.files == len(range(100, len(CONTENT), 20))
+    # Whoever waits is told how far it is, from the first piece on.
+    assert told[0][0] <= 20
+    assert told[-1] == (len(CONTENT) - 100, len(CONTENT) - 100)
 
 
 async def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
@@ -96,6 +101,17 @@ def test_the_command_tells_damage_by_its_exit_code(tmp_path: Path) -> None:
     assert bad.name[34:74] in str(corrupt[0]["detail"])
     assert "1 damage found" in summary
     assert journalctl_verify(tmp_path, "--no-content")[0] == ExitCode.OK
+
+
+def test_a_person_sees_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_fragment(tmp_path, JOURNAL, 0, CONTENT)
+    progress = Progress()
+    monkeypatch.setattr(Progress, "on_terminal", lambda **_: progress)
+
+    journalctl_verify(tmp_path)
+
+    (meter,) = progress._meters.values()
+    assert (meter.done, meter.total) == (len(CONTENT), len(CONTENT))
 
 
 def test_a_store_names_no_journals(tmp_path: Path) -> None:
