@@ -214,18 +214,19 @@ class FileStore(Store):
 def _walk(directory: str, relative: str, *, is_partial: bool) -> Iterator[ObjectInfo]:
     """Yield files below a directory, finished or not. What vanishes meanwhile is left out."""
     try:
-        entries = list(os.scandir(directory))
+        entries = os.scandir(directory)
     except _MISSING_ERRORS:
         return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{relative}{entry.name}/", is_partial=is_partial)
-        elif entry.name.startswith(_PARTIAL_PREFIX) == is_partial:
-            with contextlib.suppress(FileNotFoundError):
-                found = entry.stat()
-                yield ObjectInfo(
-                    name=relative + entry.name, mod_time=int(found.st_mtime), size=found.st_size
-                )
+    with entries:  # One by one: a directory may have millions.
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{relative}{entry.name}/", is_partial=is_partial)
+            elif entry.name.startswith(_PARTIAL_PREFIX) == is_partial:
+                with contextlib.suppress(FileNotFoundError):
+                    found = entry.stat()
+                    yield ObjectInfo(
+                        name=relative + entry.name, mod_time=int(found.st_mtime), size=found.st_size
+                    )
 
 
 def _sync_directory(directory: str) -> None:

@@ -4,9 +4,10 @@ import gzip
 import io
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -148,3 +149,36 @@ async def test_a_directory_is_no_object(store: FileStore) -> None:
 def test_an_argument_which_a_directory_has_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreDeniedError, match="unknown argument acl, zone"):
         FileStore(StoreURL.parse("file:///?zone=a&acl=b&find=x"), str(tmp_path))
+
+
+async def test_a_listing_goes_through_a_directory_as_it_is_asked_for(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may have more files than memory holds."""
+    directory = tmp_path / "dir" / "journal"
+    directory.mkdir()
+    for number in range(2500):
+        (directory / f"{number}").touch()
+    looked_at: list[str] = []
+    scandir = os.scandir
+
+    class Counted:
+        def __init__(self, path: str) -> None:
+            self._entries = scandir(path)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._entries.close()
+
+        def __iter__(self) -> Iterator[os.DirEntry[str]]:
+            for entry in self._entries:
+                looked_at.append(entry.name)
+                yield entry
+
+    monkeypatch.setattr(os, "scandir", Counted)
+    async with aclosing(store.list("journal/")) as listing:  # type: ignore[type-var]
+        await anext(listing)
+        assert len(looked_at) == 1000
+    assert len([info async for info in store.list("journal/")]) == 2500
