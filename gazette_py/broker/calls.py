@@ -48,7 +48,7 @@ class Calls:
 
     def __init__(self, metrics: Metrics, verifier: Verifier) -> None:
         self._metrics = metrics
-        self._verifier = verifier
+        self.verifier = verifier
         self._service: Service | None = None
         self._is_loaded = asyncio.Event()
 
@@ -102,7 +102,7 @@ class Calls:
         self._metrics.rpc_started(operation)
         completed = "<error>"
         try:
-            claims = self._verifier.verify(_authorization(context), capability)
+            claims = self.verifier.verify(_authorization(context), capability)
             await self._is_loaded.wait()
             assert self._service is not None
             if claims is None:

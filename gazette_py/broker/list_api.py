@@ -6,7 +6,7 @@ part of a snapshot, but a change of routes alone does not cause one.
 Source: gazette/core broker/list_apply_api.go.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import grpc.aio
 
@@ -15,7 +15,7 @@ from gazette_py.core.keyspace import Item
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol import convert
 from gazette_py.protocol.enums import Status
-from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+from gazette_py.protocol.labels import LabelSelector, with_prefix_of_name
 from gazette_py.protocol.requests import validate_list_request
 
 CHUNK_JOURNALS = 25
@@ -41,7 +41,7 @@ async def serve_list(
     Journals which `visible` does not select are as if they did not exist.
     """
     validate_list_request(request)
-    selector = rewrite_prefix(convert.selector_from_pb(request.selector))
+    selector = with_prefix_of_name(convert.selector_from_pb(request.selector))
     if request.HasField("watch_resume"):
         # A key of ours must have changed: the snapshot's revision must exceed the one resumed from.
         waiting = service.mirror.wait_change(request.watch_resume.etcd.revision)
@@ -59,23 +59,6 @@ async def serve_list(
                 return Status.OK
         await _send(service, matched, context, is_watch=True)
     return Status.OK
-
-
-def rewrite_prefix(selector: LabelSelector) -> LabelSelector:
-    """Replace the pseudo-label `prefix` by a match of `name` by prefix."""
-
-    def rewrite(labels: LabelSet) -> LabelSet:
-        rewritten = [
-            replace(label, name="name", prefix=True) if label.name == "prefix" else label
-            for label in labels
-        ]
-        return LabelSet(tuple(sorted(rewritten, key=_by_name_and_value)))
-
-    return LabelSelector(rewrite(selector.include), rewrite(selector.exclude))
-
-
-def _by_name_and_value(label: Label) -> tuple[str, str]:
-    return label.name, label.value
 
 
 def _match(service: Service, *selectors: LabelSelector) -> _Matched:

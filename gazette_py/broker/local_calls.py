@@ -21,10 +21,10 @@ from gazette_py.broker.service import Service
 from gazette_py.broker.spool_file import SpoolDirectory, SpoolFile, SpoolUse
 from gazette_py.broker.stored_fragment import StoredFragments
 from gazette_py.broker.token import wait_signal
-from gazette_py.errors import AppendOutcomeUnknownError, RpcError
+from gazette_py.errors import AppendOutcomeUnknownError, RpcError, RpcUnauthenticatedError
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.protocol.claims import Capability
-from gazette_py.protocol.journal import strip_meta
+from gazette_py.protocol.journal import JournalSpec, strip_meta
 from gazette_py.protocol.labels import LabelSelector
 from gazette_py.rpc.errors import NOT_COMMITTED, error_of
 
@@ -122,6 +122,22 @@ class LocalCalls:
             if NOT_COMMITTED in local.trailing_metadata or not local.has_ended:
                 raise
             raise AppendOutcomeUnknownError(exc.peer, exc.code, exc.detail) from exc
+
+    def check(self, capability: Capability, journal: str, authorization: str) -> None:
+        """Refuse who may not do that with the journal.
+
+        A journal which does not exist is judged by its name. So who sees no journals but some does
+        not learn which others there are.
+        """
+        claims = self._calls.verifier.verify(authorization or None, capability)
+        if claims is None:
+            return
+        name = strip_meta(journal)
+        item = self._service.keyspace.item(name)
+        spec = JournalSpec(name=name) if item is None else item.spec
+        if not claims.selector.matches(spec.selectable_labels()):
+            reason = f"the token is not for journal {name}"
+            raise RpcUnauthenticatedError(_PEER, "PERMISSION_DENIED", reason)
 
     async def wait_stopping(self) -> None:
         """Wait until the broker begins to stop."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from gazette_py.errors import ConfigError, ValidationError
 from gazette_py.protocol.journal import strip_meta
-from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
+from gazette_py.protocol.labels import Label, LabelSelector, LabelSet, with_prefix_of_name
 
 _ALLOWS_MISSING: Final = b"\x00"
 """Written as AA==: no key, but leave for callers which bring no token."""
@@ -89,9 +89,11 @@ def claims_of(payload: bytes) -> Claims:
     selector = _object(fields.get("sel"), "sel")
     return Claims(
         capability=Capability(capability),
-        selector=LabelSelector(
-            include=_label_set(selector.get("include"), "sel.include"),
-            exclude=_label_set(selector.get("exclude"), "sel.exclude"),
+        selector=with_prefix_of_name(
+            LabelSelector(
+                include=_label_set(selector.get("include"), "sel.include"),
+                exclude=_label_set(selector.get("exclude"), "sel.exclude"),
+            )
         ),
         issued_at=times["iat"] or 0,
         expires_at=times["exp"],

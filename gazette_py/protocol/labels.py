@@ -8,7 +8,7 @@ Source: gazette/core broker/protocol/label_extensions.go and labels/labels.go.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gazette_py.errors import ValidationError
@@ -88,6 +88,23 @@ class LabelSelector:
         return all(
             _is_matched(name, wanted, by_name) for name, wanted in _by_name(self.include).items()
         )
+
+
+def with_prefix_of_name(selector: LabelSelector) -> LabelSelector:
+    """Replace the pseudo-label `prefix` by a match of `name` by prefix."""
+
+    def rewrite(labels: LabelSet) -> LabelSet:
+        rewritten = [
+            replace(label, name="name", prefix=True) if label.name == "prefix" else label
+            for label in labels
+        ]
+        return LabelSet(tuple(sorted(rewritten, key=_by_name_and_value)))
+
+    return LabelSelector(rewrite(selector.include), rewrite(selector.exclude))
+
+
+def _by_name_and_value(label: Label) -> tuple[str, str]:
+    return label.name, label.value
 
 
 def union(left: LabelSet, right: LabelSet) -> LabelSet:

@@ -30,6 +30,7 @@ from gazette_py.errors import (
     RpcUnavailableError,
 )
 from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol.claims import Capability
 from gazette_py.web import byte_responses as responses_of
 from gazette_py.web.bodies import receive_body
 from gazette_py.web.byte_requests import EVENT_STREAM, ReadAsked, parse_append, parse_read
@@ -89,8 +90,17 @@ class ByteGateway:
 
     async def _read(self, request: Request, send: Send) -> None:
         asked = parse_read(request.method, request.scope["path"], _query(request), request.headers)
+        self._check(Capability.READ, asked.request.journal, request)
         serve = self._send_events if asked.as_events else self._send_bytes
         await serve(request, asked, send)
+
+    def _check(self, capability: Capability, journal: str, request: Request) -> None:
+        """Refuse who may not, before anything is done."""
+        try:
+            self._calls.check(capability, journal, _token(request))
+        except RpcUnauthenticatedError as exc:
+            headers = responses_of.refusal_headers(exc)
+            raise RefusedError(http_status_of(exc.code), exc.detail, headers) from exc
 
     async def _send_bytes(self, request: Request, asked: ReadAsked, send: Send) -> None:
         has_trailers = TRAILERS in request.scope.get("extensions", {})
@@ -218,6 +228,7 @@ class ByteGateway:
     async def _append(self, request: Request) -> Response:
         path, token = request.scope["path"], _token(request)
         first = parse_append(path, _query(request), request.headers)
+        self._check(Capability.APPEND, first.journal, request)
         try:
             body = await until(
                 self._calls.wait_stopping(),

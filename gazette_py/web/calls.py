@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol.claims import Capability
 
 
 class BodyFile(Protocol):
@@ -32,6 +33,14 @@ class JournalCalls(Protocol):
     It is what gRPC's metadata of that name is, and is judged in the same place. Each call raises
     RpcError, whose code is that of gRPC. A generator which is closed ends its call.
     """
+
+    def check(self, capability: Capability, journal: str, authorization: str) -> None:
+        """Refuse who may not do that with the journal.
+
+        Calls verify their token themselves. This tells before a body is received, and tells a
+        journal which the token is not for from one which is missing.
+        """
+        ...
 
     def read(
         self, request: pb.ReadRequest, authorization: str

@@ -18,6 +18,7 @@ from gazette_py.errors import AppendOutcomeUnknownError, RpcError, RpcUnavailabl
 from gazette_py.pb import protocol_pb2 as pb
 from gazette_py.rpc.errors import NOT_COMMITTED
 from gazette_py.rpc.stream import receive
+from gazette_py.rpc.tokens import Verifier
 from gazette_py.telemetry.metrics import Metrics
 
 
@@ -36,7 +37,7 @@ async def broker(cluster: Cluster) -> Broker:
 
 
 def calls_of(broker: Broker) -> LocalCalls:
-    calls = Calls(Metrics())
+    calls = Calls(Metrics(), Verifier())
     calls.start(broker.service)
     fragments = StoredFragments(broker.spools, ThreadPoolExecutor(1))
     return LocalCalls(calls, fragments, broker.spools, broker.service)
@@ -113,7 +114,7 @@ async def test_an_append_which_broke_off_may_be_there(
 ) -> None:
     """As the service tells; see the tests of appends for when it does."""
 
-    async def serve(_: object, context: Any) -> pb.AppendResponse:
+    async def serve(_: object, context: Any, visible: object) -> pb.AppendResponse:
         while await receive(context, pb.AppendRequest) is not None:
             pass
         if is_known:
@@ -140,7 +141,7 @@ async def test_the_header_is_the_metadata_of_the_call(
     found = []
 
     async def serve(*arguments: Any) -> int:
-        found.append(arguments[-1].invocation_metadata())
+        found.append(arguments[-2].invocation_metadata())
         return 0
 
     monkeypatch.setattr(local_calls, "serve_read", serve)

@@ -103,6 +103,12 @@ def test_what_is_absent_or_null_restricts_nothing(payload: str) -> None:
     assert claims_of(payload.encode()) == Claims(Capability.READ, LabelSelector(), 0, 9)
 
 
+def test_the_pseudo_label_prefix_means_names_which_begin_so() -> None:
+    payload = b'{"exp": 9, "sel": {"include": {"labels": [{"name": "prefix", "value": "a/"}]}}}'
+
+    assert claims_of(payload).selector.include == LabelSet((Label("name", "a/", prefix=True),))
+
+
 def test_labels_are_sorted_and_other_times_kept() -> None:
     payload = (
         '{"cap": 65544, "exp": 9, "nbf": 5, "iat": 4,'

@@ -14,6 +14,7 @@ from gazette_py.errors import (
     RpcUnavailableError,
 )
 from gazette_py.pb import protocol_pb2 as pb
+from gazette_py.protocol.claims import Capability
 from gazette_py.protocol.route import ProcessID
 from gazette_py.web.byte_gateway import ByteGateway
 from gazette_py.web.byte_responses import Here
@@ -30,8 +31,12 @@ EVENTS = {"accept": "text/event-stream"}
 class Calls:
     """Calls which give some responses, and then end or fail."""
 
-    def __init__(self, error: RpcError | None, *responses: pb.ReadResponse) -> None:
+    def __init__(
+        self, error: RpcError | None, *responses: pb.ReadResponse, is_late: bool = False
+    ) -> None:
         self.tokens: list[str] = []
+        self.checked: list[tuple[Capability, str, str]] = []
+        self._is_late = is_late  # The call refuses, and not the check before it.
         self._error = error
         self._responses = responses
 
@@ -54,6 +59,11 @@ class Calls:
 
     async def wait_stopping(self) -> None:
         await asyncio.Event().wait()
+
+    def check(self, capability: Capability, journal: str, token: str) -> None:
+        self.checked.append((capability, journal, token))
+        if isinstance(self._error, RpcUnauthenticatedError) and not self._is_late:
+            raise self._error
 
     def content_type(self, journal: str) -> str:
         return ""
@@ -116,11 +126,14 @@ async def test_who_is_not_let_in_is_told_so_on_every_path(
     method: str, query: str, headers: dict[str, str], is_compat: bool
 ) -> None:
     headers = {**headers, "authorization": "Bearer x"}
-    calls = Calls(MISSING)
-    answer = await ask(calls, method, query, headers, is_compat=is_compat)
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert b"missing or empty Authorization token" in answer.body
-    assert calls.tokens == ["Bearer x"]
+    needed = Capability.APPEND if method in ("PUT", "POST") else Capability.READ
+    for is_late, tokens in ((False, []), (True, ["Bearer x"])):
+        calls = Calls(MISSING, is_late=is_late)
+        answer = await ask(calls, method, query, headers, is_compat=is_compat)
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert b"missing or empty Authorization token" in answer.body
+        assert calls.checked == [(needed, "a/journal", "Bearer x")]
+        assert calls.tokens == tokens
     answer = await ask(Calls(DENIED), method, query, headers, is_compat=is_compat)
     assert (answer.status, "www-authenticate" in answer.headers) == (403, False)
 

@@ -1,11 +1,12 @@
 """Over HTTP a token lets in as it does over gRPC, and nobody else is let in, on any path."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 
 import pytest
-from http_exchange import Answer, fetch
+from http_exchange import Answer, fetch, request
 
 from gazette_py.clock import SYSTEM
 from gazette_py.protocol.claims import Capability, Claims, parse_keys
@@ -80,14 +81,30 @@ async def test_events_ask_for_a_token(urls: list[str]) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-async def test_journals_which_a_token_does_not_select_do_not_exist(
+async def test_a_token_for_others_does_not_tell_which_journals_exist(
     urls: list[str], method: str
 ) -> None:
     for url in urls:
         for journal in ("/other/one", "/none/such"):
             answer = await send(url, method, journal, bearer(ALL))
-            assert answer.status == 404
+            assert answer.status == 403
             assert "x-route-token" not in answer.headers
+        assert (await send(url, method, "/acme/none", bearer(ALL))).status == 404
+
+
+async def test_who_is_refused_is_not_asked_for_the_body(urls: list[str]) -> None:
+    headers = {"Content-Length": "2", "Expect": "100-continue"}
+    async with request(urls[0], "PUT", "/acme/one", headers) as exchange:
+        assert (await exchange.start()).status == 401
+        assert exchange.informed == []
+
+
+async def test_events_end_with_their_token(urls: list[str]) -> None:
+    headers = {"accept": "text/event-stream"} | bearer(Capability.READ, lifetime_s=2)
+    async with request(urls[0], "GET", "/acme/one?block=true", headers) as exchange:
+        await exchange.send_body()
+        answer = await asyncio.wait_for(exchange.finish(), 30)
+    assert answer.status == 200
 
 
 async def test_a_listing_shows_what_a_token_selects(urls: list[str]) -> None:
