@@ -1,6 +1,7 @@
 """`gazette-py demo`: the main job, on real data, with real parts."""
 
 import asyncio
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,7 +73,8 @@ async def _run(directory: Path, *, rows: int, keep: bool, as_json: bool, **optio
     from gazette_py.local.cluster import ClusterConfig, LocalCluster
     from gazette_py.local.demo import Demo, DemoFailedError
 
-    config = ClusterConfig(data_dir=directory, lease_s=_LEASE_S, **options)
+    auth_keys = os.environ.get("BROKER_AUTH_KEYS", "")
+    config = ClusterConfig(data_dir=directory, lease_s=_LEASE_S, auth_keys=auth_keys, **options)
     with _Screen() as screen:
         screen.step(f"starting etcd and {config.brokers} brokers")
         async with LocalCluster(config, tell=screen.step) as cluster:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def command(
     """Start etcd and brokers on this machine, and stay until SIGINT or SIGTERM.
 
     When all are up, one line of JSON on standard output tells where. A stop persists everything,
-    and leaves no process behind.
+    and leaves no process behind. With BROKER_AUTH_KEYS in the environment, brokers ask for tokens.
     """
 
     async def work(directory: Path) -> int:
@@ -67,7 +68,8 @@ def command(
 async def _run(directory: Path, **options: Any) -> int:
     from gazette_py.local.cluster import ClusterConfig, LocalCluster
 
-    cluster = LocalCluster(ClusterConfig(data_dir=directory, **options))
+    auth_keys = os.environ.get("BROKER_AUTH_KEYS", "")
+    cluster = LocalCluster(ClusterConfig(data_dir=directory, auth_keys=auth_keys, **options))
     try:
         async with cluster:
             click.echo(json.dumps(_ready_line(cluster)))

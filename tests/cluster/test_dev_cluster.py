@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from dev_process import GAZETTE_PY, dev
+from http_exchange import fetch
 from processes import processes_of, wait_gone
 
 from gazette_py.client import Change, connect
+from gazette_py.errors import RpcUnauthenticatedError
 from gazette_py.protocol.enums import CompressionCodec
 from gazette_py.protocol.journal import FragmentSpec, JournalSpec
 
@@ -48,6 +50,18 @@ async def append_and_read(address: str, number: int) -> bytes:
         await client.append("kept/journal", f"start {number}\n".encode())
         head = (await client.append("kept/journal")).commit.end
         return await client.read_all("kept/journal", 0, head, block=True)
+
+
+async def test_brokers_ask_for_tokens_if_there_are_keys() -> None:
+    keys = "c2VjcmV0LW9mLXRoZS1jbHVzdGVy"
+    with dev("--brokers", "1", env={**os.environ, "BROKER_AUTH_KEYS": keys}) as (_, ready):
+        async with connect(ready["brokers"][0]) as stranger:
+            with pytest.raises(RpcUnauthenticatedError):
+                await stranger.list()
+        answer = await fetch(ready["http"][0], "GET", "/kept/journal")
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        async with connect(ready["brokers"][0], auth_keys=keys) as client:
+            assert (await client.list()).journals == ()
 
 
 def test_state_is_kept_over_three_starts(tmp_path: Path) -> None:
