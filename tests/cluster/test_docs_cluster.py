@@ -36,6 +36,7 @@ ALONE = [
     DOCS / "how-to" / "run-against-google-cloud-or-azure.md",
     DOCS / "how-to" / "run-against-s3.md",
     DOCS / "how-to" / "test-your-code.md",
+    DOCS / "how-to" / "name-clusters-and-give-tokens.md",
 ]
 SHARED = [
     DOCS / "how-to" / "append-from-python.md",
