@@ -51,6 +51,7 @@ SHARED = [
     DOCS / "how-to" / "run-a-mixed-cluster.md",
     DOCS / "how-to" / "back-up-and-restore.md",
     DOCS / "how-to" / "prune-old-fragments.md",
+    DOCS / "how-to" / "take-a-broker-out.md",
     DOCS / "how-to" / "when-a-journal-refuses-appends.md",
 ]
 PROGRAMS = {

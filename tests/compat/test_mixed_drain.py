@@ -1,6 +1,8 @@
 """`journalctl brokers` with brokers of the reference: they tell less, and end when drained."""
 
+import asyncio
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,28 @@ async def test_a_drained_broker_of_the_reference_ends(tmp_path: Path, go_broker:
         assert [(b["name"], b["assignments"]) for b in left] == [("a/broker-0", 4)]
         for name in JOURNALS:
             assert await client.read_all(name, 0, 7, block=True) == b"content"
+
+
+async def test_one_of_the_reference_must_not_be_signalled_before_it_is_drained(
+    tmp_path: Path, go_broker: str
+) -> None:
+    """It finds that its key was changed by somebody else, and ends with what it holds."""
+    flags = ("--broker.max-replication=2",)
+    async with (
+        LocalCluster(config(tmp_path, brokers=1, extra_flags=flags)) as cluster,
+        go_member(cluster, go_broker, "b", replication=2) as go,
+        cluster.connect() as client,
+    ):
+        await apply(client, spec("mixed/needed", replication=2))
+        await wait_consistent(cluster, client, ["mixed/needed"])
+        ended = await call(
+            *("brokers", "drain", "go-broker", "--yes", "--etcd.address", cluster.etcd_url),
+            address=cluster.endpoints[0],
+        )
+        assert ended.code == 0, ended.err
+        assert "A broker of Gazette ends by itself once it has no journals." in ended.err
+        assert go.process.exit_code is None
+        go.process.send(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await go.process.wait() != 0
+        assert "key modified or deleted externally" in go.process.log.read_text()

@@ -205,7 +205,8 @@ _DRAIN_COLUMNS = (
 
 _AFTER = {
     "ours": "It takes no journals until it restarts. End it by SIGTERM, which is quick now.",
-    "gazette": "A broker of Gazette ends by itself once it has no journals.",
+    "gazette": "A broker of Gazette ends by itself once it has no journals. Do not signal it"
+    " before: it would end at once, with what it holds.",
     "unknown": "It could not be asked which kind of broker it is: do not signal it before it is"
     " drained.",
 }
