@@ -154,8 +154,8 @@ _OF_STATUS: dict[str, tuple[ExitCode, str, str]] = {
     "INDEX_HAS_GREATER_OFFSET": (
         ExitCode.CONFLICT,
         "stored fragments reach beyond the replicas' write head",
-        "If no broker can still hold the content between, append once with --offset at the end"
-        " of the last fragment, which `journalctl fragments` shows.",
+        "If no broker can still hold the content between, `journalctl reset-head` has the journal"
+        " go on behind it; `journalctl doctor` tells whether one can.",
     ),
     "REGISTER_MISMATCH": (
         ExitCode.CONFLICT,

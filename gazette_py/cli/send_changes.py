@@ -1,10 +1,13 @@
 """Sends planned changes, and tells what became of each."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from gazette_py.cli.changes import Action, Planned, batches
+from gazette_py.cli.conditions import Condition, lacking
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, failure_of
+from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.planning import by_names
 from gazette_py.cli.render import Column
 from gazette_py.clock import SYSTEM
@@ -118,37 +121,42 @@ def _failed(batch: Sequence[Planned], done: int, exc: GazetteError) -> CommandEr
     )
 
 
-async def wait_served(client: "Client", names: Collection[str], timeout_s: float) -> None:
-    """Wait until every journal has a primary, and as many brokers as it wants.
+async def wait_served(client: "Client", names: AbstractSet[str], timeout_s: float) -> None:
+    """Wait until as many brokers serve every journal as it wants, and agree on it.
 
     Raises:
         CommandError: The time is over.
+        GazetteError: It could not be found out.
     """
     deadline = SYSTEM.monotonic() + timeout_s
     selector = by_names(sorted(names))
     while True:
-        waiting = [
-            journal.spec.name
-            for journal in (await client.list(selector)).journals
-            if journal.spec.name in names and not _is_served(journal)
-        ]
+        listed = (await client.list(selector)).journals
+        asked = [journal for journal in listed if journal.spec.name in names]
+        outcomes = await _lacks(client, asked)
+        for error in outcomes.errors.values():
+            if not error.retryable:
+                raise error
+        waiting = {name: lacks for name, lacks in outcomes.results.items() if lacks}
+        waiting |= {name: str(error) for name, error in outcomes.errors.items()}
         if not waiting:
             return
         if SYSTEM.monotonic() >= deadline:
+            name, lacks = next(iter(waiting.items()))
+            more = f", one of {len(waiting)}" if len(waiting) > 1 else ""
             raise CommandError(
                 Failure(
                     code=ExitCode.UNAVAILABLE,
                     status="INSUFFICIENT_JOURNAL_BROKERS",
-                    what=f"journal {waiting[0]}, one of {len(waiting)}",
-                    detail=f"applied, but not served by enough brokers after {timeout_s:g}s",
-                    hints=("`journalctl list` shows by how many; start more brokers.",),
+                    what=f"journal {name}{more}",
+                    detail=f"applied, but not served as it asks for after {timeout_s:g}s: {lacks}",
+                    hints=(f"`journalctl doctor {name}` tells why.",),
                 )
             )
         await SYSTEM.sleep(_WAIT_POLL_S)
 
 
-def _is_served(journal: "ListedJournal") -> bool:
-    """Tell whether a journal has all brokers which it wants, and if any, a primary."""
-    wanted = journal.spec.desired_replication(journal.spec.replication)
-    have = len(journal.route.members)
-    return have >= wanted and (wanted == 0 or journal.route.primary >= 0)
+async def _lacks(client: "Client", journals: Sequence["ListedJournal"]) -> Outcomes[str]:
+    by_name = {journal.spec.name: journal for journal in journals}
+    served = Condition("consistent")
+    return await for_each(by_name, lambda name: lacking(client, by_name[name], served, None))
