@@ -1,11 +1,13 @@
 """Brokers with keys: who bears a token does what it claims, with the journals it selects."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from journalctl_process import call
 from local_clusters import apply, config, members_of, spec, wait_consistent
 
 from gazette_py import errors
@@ -122,3 +124,28 @@ class TestTokens:
             journals = [journal.spec.name async for r in watch for journal in r.journals]
             assert journals in ([], ["acme/one"])  # The latter if that took no time.
         await channel.close()
+
+    @pytest.mark.parametrize(
+        ("lifetime_s", "capability", "cause"),
+        [
+            (60, Capability.LIST | Capability.READ | Capability.APPEND, None),
+            (-60, Capability.LIST | Capability.READ | Capability.APPEND, "token-expired"),
+            (60, Capability.LIST, "not-admitted"),
+        ],
+    )
+    async def test_doctor_tells_why_a_token_does_not_let_in(
+        self, cluster: LocalCluster, lifetime_s: int, capability: Capability, cause: str | None
+    ) -> None:
+        env = {
+            "BROKER_AUTH_TOKEN": token(capability, lifetime_s=lifetime_s),
+            "PATH": "/nowhere",  # Where no `journalctl` of ours stands before another.
+        }
+        ended = await call(
+            "doctor", "acme/one", "-o", "json", address=cluster.endpoints[0], env=env
+        )
+        found = [item["cause"] for item in json.loads(ended.out)["items"]]
+        if cause is None:
+            assert (ended.code, found) == (0, [])
+        else:
+            assert ended.code == 8
+            assert cause in found
