@@ -15,6 +15,8 @@ from gazette_py.message.serdes import ZERO_UUID, MessageError, Serde
 from gazette_py.message.uuids import Flags, clock_of, flags_of, producer_of, time_ns_at
 
 _ROW_BYTES = 16
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _FLAG_NAMES = {int(flags): flags.name for flags in Flags}
 
 
@@ -108,14 +110,10 @@ def _line(value: object) -> bytes:
         ValueError: It has a number which JSON cannot express.
     """
     try:
-        return _dump(value, ensure_ascii=False).encode() + b"\n"
+        return _ENCODER.encode(value).encode() + b"\n"
     except UnicodeEncodeError:
         # Half of a surrogate pair, which JSON may have as an escape, is no UTF-8.
-        return _dump(value, ensure_ascii=True).encode() + b"\n"
-
-
-def _dump(value: object, *, ensure_ascii: bool) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, separators=(",", ":"), allow_nan=False)
+        return _ASCII_ENCODER.encode(value).encode() + b"\n"
 
 
 _TEMPLATE: dict[str, Callable[[Record], bytes]] = {

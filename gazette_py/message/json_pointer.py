@@ -1,6 +1,10 @@
 """JSON pointers (RFC 6901): where something is within a document. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
+
+MISSING: Final = object()
+"""Nothing is there. Unlike null, which is something."""
 
 
 def parse_pointer(text: str) -> tuple[str, ...]:
@@ -22,13 +26,26 @@ def resolve(document: object, names: Sequence[str]) -> object:
     """
     value = document
     for name in names:
-        if isinstance(value, dict) and name in value:
-            value = value[name]
-        elif isinstance(value, list) and _is_index(name) and int(name) < len(value):
-            value = value[int(name)]
-        else:
+        value = _within(value, name)
+        if value is MISSING:
             raise LookupError(f"nothing is at {name!r}")
     return value
+
+
+def find(document: object, names: Sequence[str]) -> object:
+    """Return what the names lead to, or `MISSING`."""
+    value = document
+    for name in names:
+        value = _within(value, name)
+    return value
+
+
+def _within(value: object, name: str) -> object:
+    if isinstance(value, dict):
+        return value.get(name, MISSING)
+    if isinstance(value, list) and _is_index(name) and int(name) < len(value):
+        return value[int(name)]
+    return MISSING
 
 
 def _is_index(name: str) -> bool:

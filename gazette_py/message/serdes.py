@@ -19,7 +19,7 @@ from uuid import RFC_4122, UUID
 from gazette_py.errors import GazetteError
 from gazette_py.message.csv_rows import make_row, split_row
 from gazette_py.message.framing import FramingError
-from gazette_py.message.json_pointer import parse_pointer, resolve
+from gazette_py.message.json_pointer import MISSING, find, parse_pointer
 
 UUID_POINTER_LABEL: Final = "gazette-py.dev/uuid-ptr"
 
@@ -80,10 +80,8 @@ class JSONSerde:
     def uuid_of(self, message: Any) -> UUID:
         """Return the UUID at the first pointer which leads to something."""
         for names in self._read:
-            try:
-                return parse_uuid(resolve(message, names))
-            except LookupError:
-                continue
+            if (found := find(message, names)) is not MISSING:
+                return parse_uuid(found)
         return ZERO_UUID
 
     def attach(self, value: bytes, uuid: UUID) -> bytes:
@@ -170,7 +168,7 @@ def parse_json(value: bytes) -> Any:
         MessageError: It is none.
     """
     try:
-        return json.loads(value.decode(), parse_constant=_refuse_constant)
+        return _DECODER.decode(value.decode())
     except (ValueError, RecursionError) as exc:
         raise MessageError(f"the record is no JSON ({exc})") from exc
 
@@ -188,11 +186,15 @@ def parse_uuid(value: object) -> UUID:
 
 def _dump(document: object) -> bytes:
     try:
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode()
+        return _ENCODER.encode(document).encode()
     except ValueError as exc:  # A number beyond all doubles, or half of a surrogate pair.
         raise MessageError(f"the record cannot be written as JSON ({exc})") from exc
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+# Made once: that takes as long as a small document does.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)

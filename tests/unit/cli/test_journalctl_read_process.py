@@ -94,9 +94,8 @@ def test_a_second_signal_ends_it_where_the_first_waits_for_a_reader(
 
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.5)
+            process.wait(timeout=1.0)
         process.send_signal(signal.SIGINT)
-
         assert process.wait(timeout=TIMEOUT_S) == 130
         assert process.communicate()[1].strip() == b""
     assert not at.exists()  # Nobody knows how much of it arrived.
