@@ -155,6 +155,7 @@ class Root(click.Group):
             _silence_stdout()  # Whoever interrupts does not wait for a pipe to drain.
             return ExitCode.INTERRUPTED
         except TerminatedError:
+            _silence_stdout()
             return ExitCode.TERMINATED
         return result if isinstance(result, int) else ExitCode.OK
 

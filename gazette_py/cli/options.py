@@ -509,26 +509,38 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
         KeyboardInterrupt: Ctrl-C.
         TerminatedError: SIGTERM.
     """
-    return asyncio.run(_terminable(work))
-
-
-async def _terminable(work: Coroutine[Any, Any, _T]) -> _T:
-    task = asyncio.current_task()
-    assert task is not None, "runs as a task"
-    is_terminated = False
-
-    def terminate() -> None:
-        nonlocal is_terminated
-        is_terminated = True
-        task.cancel()
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, terminate)
+    termination = _Termination()
     try:
-        return await work
-    except asyncio.CancelledError:
-        if is_terminated:
+        return asyncio.run(termination.bounds(work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if termination.is_asked_for:
             raise TerminatedError from None
         raise
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+
+
+class _Termination:
+    """SIGTERM, which ends work as Ctrl-C does: the second time, also where it can only wait.
+
+    The event loop's own handlers run in between what it runs, and so not while a write waits for
+    somebody to read. This one does.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked_for = False
+
+    async def bounds(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do the work, which is cancelled if it is to end."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None, "runs as a task"
+
+        def terminate(*_: object) -> None:
+            if self.is_asked_for:
+                raise KeyboardInterrupt
+            self.is_asked_for = True
+            loop.call_soon_threadsafe(task.cancel)
+
+        before = signal.signal(signal.SIGTERM, terminate)
+        try:
+            return await work
+        finally:
+            signal.signal(signal.SIGTERM, before)

@@ -81,8 +81,9 @@ def test_offsets_are_saved_meanwhile_if_asked_for(
         assert process.poll() is None
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_ends_it_where_the_first_waits_for_a_reader(
-    cluster: InProcessCluster, tmp_path: Path
+    cluster: InProcessCluster, tmp_path: Path, number: int, code: int
 ) -> None:
     """Its output is a pipe from which nobody takes anything: it can never drain."""
     at = tmp_path / "at.json"
@@ -92,11 +93,11 @@ def test_a_second_signal_ends_it_where_the_first_waits_for_a_reader(
         size = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
         wait_until(lambda: readable(fd) > size // 2, "blocked")
 
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1.0)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=TIMEOUT_S) == 130
+        process.send_signal(number)
+        assert process.wait(timeout=TIMEOUT_S) == code
         assert process.communicate()[1].strip() == b""
     assert not at.exists()  # Nobody knows how much of it arrived.
 
