@@ -32,7 +32,7 @@ from gazette_py.lake.sql import READABLE
 from gazette_py.protocol.fragment import Fragment, content_path
 from gazette_py.protocol.store_url import StoreURL
 from gazette_py.protocol.watermark import Watermark
-from gazette_py.stores.fragments import list_fragments, stored_path
+from gazette_py.stores.fragments import OnSkipped, list_fragments, log_skipped, stored_path
 from gazette_py.stores.registry import StoreRegistry
 from gazette_py.stores.watermarks import read_watermark, watermark_times
 
@@ -73,14 +73,16 @@ class Lake:
         *,
         skip_foreign: bool = False,
         skip_conflicts: bool = False,
+        on_skipped: OnSkipped = log_skipped,
     ) -> list[IndexEntry]:
         """Return all fragment files of a journal.
 
         Args:
             journal: Its name.
             journals: Names of others. Those which continue this one's name are told by it.
-            skip_foreign: Pass over objects which are no fragments. They are logged.
+            skip_foreign: Pass over objects which are no fragments.
             skip_conflicts: Return also fragments of the same offsets, but other content.
+            on_skipped: Hears of what was passed over. By default it is logged.
 
         Raises:
             ForeignObjectError: There is an object which is no fragment.
@@ -93,6 +95,7 @@ class Lake:
             [(self.url, store)],
             frozenset(journals).__contains__,
             refuse_foreign=not skip_foreign,
+            on_skipped=on_skipped,
         )
         for fragments in () if skip_conflicts else conflicting(files):
             raise ConflictingFragmentsError(

@@ -13,7 +13,7 @@ Source: gazette/core cmd/gazctl/gazctlcmd/journals_prune.go, which also removes 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -57,6 +57,7 @@ class JournalPlan:
 
     doomed: list[StoredFile] = field(default_factory=list)
     kept: dict[Verdict, Tally] = field(default_factory=dict)
+    skipped: int = 0  # Objects which are no fragments, by their names. They stay.
 
 
 async def plan_journal(
@@ -82,8 +83,14 @@ async def plan_journal(
     Raises:
         StoreError: A store cannot be listed.
     """
+    made = JournalPlan()
+
+    def count_skipped(_journal: str, _url: str, skipped: Sequence[str]) -> None:
+        made.skipped += len(skipped)
+
     stores = [(url, registry.get(url).store) for url in spec.fragment.stores]
-    async with aclosing(walk_fragments(spec.name, stores, is_journal)) as walk:
+    walking = walk_fragments(spec.name, stores, is_journal, on_skipped=count_skipped)
+    async with aclosing(walking) as walk:
         files = [StoredFile(entry, stored_bytes) async for entry, stored_bytes in walk]
     verdicts = plan(
         [file.entry.fragment for file in files],
@@ -91,7 +98,6 @@ async def plan_journal(
         keep_bytes=keep_bytes,
         include_covered=include_covered,
     )
-    made = JournalPlan()
     for file, verdict in zip(files, verdicts, strict=True):
         if verdict is Verdict.REMOVE:
             made.doomed.append(file)

@@ -54,6 +54,7 @@ class Counts:
     """What was looked at."""
 
     files: int = 0
+    skipped: int = 0  # Objects which are no fragments, by their names.
     listed_bytes: int = 0  # Before compression, of those which are, or will be, read.
     content_bytes: int = 0  # Of these, read and compared.
     tell: Callable[[], None] | None = None  # Called when there is something new.
@@ -80,9 +81,18 @@ async def verify(
         StoreError: A store cannot be listed.
     """
     counts = Counts() if counts is None else counts
+
+    def count_skipped(_journal: str, _url: str, skipped: Sequence[str]) -> None:
+        counts.skipped += len(skipped)
+
     files: list[tuple[Lake, IndexEntry]] = []
     for lake in lakes:
-        listed = await lake.files(journal, journals, skip_foreign=True, skip_conflicts=True)
+        listed = await lake.files(
+            *(journal, journals),
+            skip_foreign=True,
+            skip_conflicts=True,
+            on_skipped=count_skipped,
+        )
         files += [(lake, file) for file in listed]
     counts.files += len(files)
     for of_names in findings_of_names(journal, [file for _, file in files]):

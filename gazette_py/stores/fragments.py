@@ -21,6 +21,20 @@ log = get_logger(__name__)
 SKIPPED_LOGGED_MAX = 3
 """Names of skipped objects which one listing logs."""
 
+OnSkipped = Callable[[str, str, Sequence[str]], None]
+"""Hears of a journal, the URL of a store, and its objects which are no fragments, with reasons."""
+
+
+def log_skipped(journal: str, url: str, skipped: Sequence[str]) -> None:
+    """Log what was skipped: programs of others are told so."""
+    log.warning(
+        "objects_skipped",
+        journal=journal,
+        store=url.partition("?")[0],
+        count=len(skipped),
+        first=skipped[:SKIPPED_LOGGED_MAX],
+    )
+
 
 async def list_fragments(
     journal: str,
@@ -28,6 +42,7 @@ async def list_fragments(
     is_journal: Callable[[str], bool],
     *,
     refuse_foreign: bool = False,
+    on_skipped: OnSkipped = log_skipped,
 ) -> list[IndexEntry]:
     """Return the fragments of all stores, in the stores' order.
 
@@ -37,12 +52,15 @@ async def list_fragments(
         is_journal: Tells whether there is a journal of a name.
         refuse_foreign: Raise for an object which is no fragment, rather than skip it. Names which
             begin with a dot, as health checks and probes write them, are skipped in any case.
+        on_skipped: Hears of what was skipped in a store, if anything was.
 
     Raises:
         ForeignObjectError: There is one which shall be refused.
         StoreError: A listing failed. Nothing can be said of the journal's extent.
     """
-    walk = walk_fragments(journal, stores, is_journal, refuse_foreign=refuse_foreign)
+    walk = walk_fragments(
+        journal, stores, is_journal, refuse_foreign=refuse_foreign, on_skipped=on_skipped
+    )
     async with aclosing(walk) as walking:
         return [entry async for entry, _ in walking]
 
@@ -53,6 +71,7 @@ async def walk_fragments(
     is_journal: Callable[[str], bool],
     *,
     refuse_foreign: bool = False,
+    on_skipped: OnSkipped = log_skipped,
 ) -> AsyncGenerator[tuple[IndexEntry, int], None]:
     """Yield the fragments of all stores, and of each how many bytes are stored.
 
@@ -75,13 +94,7 @@ async def walk_fragments(
             if not _is_of_other(journal, entry.fragment.path_postfix, is_journal):
                 yield entry, listed.size
         if skipped:
-            log.warning(
-                "objects_skipped",
-                journal=journal,
-                store=url.partition("?")[0],
-                count=len(skipped),
-                first=skipped[:SKIPPED_LOGGED_MAX],
-            )
+            on_skipped(journal, url, skipped)
 
 
 def stored_path(entry: IndexEntry) -> str:

@@ -108,6 +108,7 @@ async def test_old_fragments_go_and_nothing_else(
     assert [file.path for file in plan.doomed] == [content_path(f) for f in stored[:-1]]
     assert {verdict: tally.files for verdict, tally in plan.kept.items()} == {Verdict.LAST: 1}
     assert plan.kept[Verdict.LAST].stored_bytes == len(content)
+    assert plan.skipped == 1
     gone = [outcome async for outcome in remove(registry, plan.doomed, calls_max=3)]
     assert gone == [(file, None) for file in plan.doomed]
 

@@ -319,6 +319,8 @@ def _summary(work: _Work, wish: _Wish, verb: str, gone: "Tally") -> str:
     if work.unlimited:
         skipped = "looked at for --older-than" if wish.older_than_s else "skipped"
         lines.append(f"{_count(work.unlimited, 'journal')} without a retention {skipped}.")
+    if others := sum(plan.skipped for plan in work.plans.values()):
+        lines.append(f"{_count(others, 'object')} of other names left alone.")
     if work.recovery_logs:
         lines.append(f"{_count(work.recovery_logs, 'recovery log')} skipped.")
     return " ".join(lines)

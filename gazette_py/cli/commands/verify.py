@@ -89,6 +89,12 @@ def command(
         items = run(_verify(selection, stores, file_root, broker, counts, reads=content))
     output.print_items("FindingList", items, _COLUMNS, name="journal")
     damage = sum(item["is_damage"] for item in items)
+    if counts.skipped:
+        click.echo(
+            f"{counts.skipped} objects are no fragments, by their names: `journalctl store ls"
+            " --orphans` lists them.",
+            err=True,
+        )
     read = f", {format_size(counts.content_bytes)} read" if content else ""
     click.echo(f"{counts.files} files{read}: {damage or 'no'} damage found.", err=True)
     if damage:

@@ -1,6 +1,9 @@
 """`journalctl prune`: which journals it looks at, what it says, and how it ends."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,6 +82,26 @@ def test_what_is_older_than_retention_goes(cluster: InProcessCluster) -> None:
     again = call(cluster, "prune", "acme/", *root(cluster), "--yes")
     assert again.stdout == ""
     assert "0 fragments removed" in again.stderr
+
+
+def test_what_is_no_fragment_is_left_alone_and_not_in_the_output(
+    cluster: InProcessCluster,
+) -> None:
+    write(cluster, LIMITED, [9, 9])
+    foreign = cluster.store / LIMITED / "README"
+    foreign.write_text("hello")
+    root = ("--file-root", str(cluster.store))
+    command = ["prune", LIMITED, *root, "--yes", "-o", "json"]
+    done = subprocess.run(
+        [*(sys.executable, "-m", "gazette_py.cli.journalctl"), *command],
+        env={**os.environ, "BROKER_ADDRESS": cluster.address},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [item["action"] for item in json.loads(done.stdout)["items"]] == ["deleted"]
+    assert "1 object of other names left alone." in done.stderr
+    assert foreign.exists()
 
 
 def test_an_age_which_is_given_holds_for_all_but_recovery_logs(cluster: InProcessCluster) -> None:

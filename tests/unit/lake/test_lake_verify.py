@@ -114,6 +114,15 @@ def test_a_person_sees_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (meter.done, meter.total) == (len(CONTENT), len(CONTENT))
 
 
+def test_objects_of_other_names_are_counted_and_not_in_the_output(tmp_path: Path) -> None:
+    write_fragment(tmp_path, JOURNAL, 0, CONTENT)
+    (tmp_path / JOURNAL / "README").write_text("hello")
+    arguments = ["verify", JOURNAL, "--store", "file:///", "--file-root", str(tmp_path)]
+    result = CliRunner().invoke(cli, [*arguments, "-o", "json"], prog_name="journalctl")
+    assert json.loads(result.stdout)["items"] == []
+    assert "1 objects are no fragments" in result.stderr
+
+
 def test_a_store_names_no_journals(tmp_path: Path) -> None:
     arguments = ["verify", "acme/", "--store", "file:///", "--file-root", str(tmp_path)]
     result = CliRunner().invoke(cli, arguments, prog_name="journalctl")
