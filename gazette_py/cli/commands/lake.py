@@ -266,7 +266,10 @@ async def _listed_by_store(names: tuple[str, ...], file_root: str, store: str) -
     from gazette_py.lake import Lake
 
     async with Lake(store, file_root=file_root) as lake:
-        return _Listed({name: await lake.files(name, names) for name in names})
+        return _Listed(
+            # Names with a dot before them are nobody's concern, and no part of the output.
+            {name: await lake.files(name, names, on_skipped=lambda *_: None) for name in names}
+        )
 
 
 async def _listed_by_brokers(selection: Selection, broker: Broker) -> _Listed:

@@ -119,6 +119,13 @@ def test_files_are_read_by_a_program_which_knows_nothing_of_journals(tmp_path: P
     assert last["sha1"] == hashlib.sha1(stored).hexdigest()
 
 
+def test_hidden_files_are_no_part_of_the_output(tmp_path: Path) -> None:
+    file = write_fragment(tmp_path, JOURNAL, 0, rows(0, 10))
+    (file.parent / ".gazette-delete-probe").touch()
+    found = lake(tmp_path, "files")
+    assert found.output == f"file://{file}\n"
+
+
 def test_files_which_overlap_are_cut_or_refused(tmp_path: Path) -> None:
     write_fragment(tmp_path, JOURNAL, 0, rows(0, 10))
     write_fragment(tmp_path, JOURNAL, 5 * LENGTH, rows(5, 20))
