@@ -1,7 +1,7 @@
 """Names of journals, for shells which complete them.
 
 Nobody waits long for a completion, and it has nowhere to complain: where brokers do not answer
-within a second, or refuse us, nothing is completed.
+within a second, or whatever --request-timeout says, or refuse us, nothing is completed.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from gazette_py.cli.errors import CommandError
+from gazette_py.cli.settings import source_of
 from gazette_py.errors import GazetteError
 
 _TIMEOUT_S = 1.0
@@ -21,7 +22,9 @@ def complete_journals(ctx: click.Context, _param: click.Parameter, incomplete: s
     if not all(name in ctx.params for name in ("broker_address", "auth_token_file")):
         return []  # Of a command which has no connection.
     try:
-        names = asyncio.run(_list(ctx.params, incomplete))
+        is_given = source_of(ctx, "request_timeout")
+        timeout_s = ctx.params["request_timeout"] if is_given else _TIMEOUT_S
+        names = asyncio.run(_list(ctx.params, incomplete, timeout_s))
     except (GazetteError, CommandError, TimeoutError):
         return []
     return one_level(names, incomplete)
@@ -36,7 +39,7 @@ def one_level(names: Sequence[str], incomplete: str) -> list[str]:
     return list(found)
 
 
-async def _list(params: dict[str, Any], incomplete: str) -> list[str]:
+async def _list(params: dict[str, Any], incomplete: str, timeout_s: float) -> list[str]:
     from gazette_py.cli.options import Broker
     from gazette_py.cli.secrets import Secrets
     from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
@@ -49,7 +52,7 @@ async def _list(params: dict[str, Any], incomplete: str) -> list[str]:
         zone=params["zone"],
         cache_size=0,
         cache_ttl_s=1.0,
-        timeout_s=_TIMEOUT_S,
+        timeout_s=timeout_s,
         auth_keys=secrets.read_keys(),
         auth_token=secrets.read_token(),
         trusted_ca_file=params["trusted_ca_file"] or "",
@@ -57,6 +60,6 @@ async def _list(params: dict[str, Any], incomplete: str) -> list[str]:
         cert_key_file=params["cert_key_file"] or "",
     )
     labels = LabelSet((Label("name", incomplete, prefix=True),)) if incomplete else LabelSet()
-    async with asyncio.timeout(_TIMEOUT_S), broker.connect() as client:
+    async with asyncio.timeout(timeout_s), broker.connect() as client:
         listed = await client.list(LabelSelector(labels))
     return [journal.spec.name for journal in listed.journals]

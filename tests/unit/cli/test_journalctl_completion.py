@@ -26,7 +26,9 @@ def address() -> Iterator[str]:
         yield cluster.addresses[0]
 
 
-def completed(line: str, address: str = "", program: str = "gazette-journalctl") -> list[str]:
+def completed(
+    line: str, address: str = "", program: str = "gazette-journalctl", timeout: str = "30s"
+) -> list[str]:
     """Return what bash would be told for a line whose last word is incomplete."""
     env = {
         "PATH": os.environ["PATH"],
@@ -37,6 +39,8 @@ def completed(line: str, address: str = "", program: str = "gazette-journalctl")
     }
     if address:
         env["BROKER_ADDRESS"] = address
+    if timeout:
+        env["GAZETTE_REQUEST_TIMEOUT"] = timeout
     done = subprocess.run(
         [PROGRAMS / program], env=env, capture_output=True, text=True, check=False, timeout=60
     )
@@ -70,7 +74,7 @@ def test_journals_are_completed_level_by_level(address: str, command: str) -> No
 
 
 def test_where_no_broker_answers_nothing_is_completed_soon() -> None:
-    assert completed("gazette-journalctl read a", "http://127.0.0.1:9") == []
+    assert completed("gazette-journalctl read a", "http://127.0.0.1:9", timeout="") == []
     assert completed("gazette-journalctl read a", "nonsense") == []
 
 
@@ -102,7 +106,11 @@ def test_bash_asks_as_the_script_says(address: str) -> None:
         _gazette_journalctl_completion gazette-journalctl
         echo "${COMPREPLY[@]}"
     """
-    env = os.environ | {"BROKER_ADDRESS": address, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    env = os.environ | {
+        "BROKER_ADDRESS": address,
+        "GAZETTE_REQUEST_TIMEOUT": "30s",
+        "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
         [bash, "-c", script], env=env, capture_output=True, text=True, check=True, timeout=60
     )
