@@ -55,7 +55,7 @@ def save_offsets(path: Path, offsets: Mapping[str, int]) -> None:
     """Write offsets durably, all at once."""
     temporary = path.with_name(f"{path.name}.temp")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(dict(sorted(offsets.items())), file)
+        json.dump(dict(sorted(offsets.items())), file, separators=(",", ":"))  # As gazctl does.
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
