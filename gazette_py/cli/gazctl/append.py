@@ -5,7 +5,7 @@ import click
 from gazette_py.cli.appending import Appending, Batching
 from gazette_py.cli.byte_input import open_input
 from gazette_py.cli.errors import usage
-from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, selector_option
+from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, selector_option
 from gazette_py.cli.options import Broker, Selection, run
 from gazette_py.cli.routing import MAPPINGS, Router, pick
 from gazette_py.message.framings import splitter_of
@@ -44,7 +44,7 @@ _LINGER_S = 0.05
     " direct: the key is the journal's name.",
 )
 @click.option("--base64", "is_base64", is_flag=True, help="Keys are base64, framed as lines.")
-@common_options
+@changing_options
 def command(
     selection: Selection,
     source: str,

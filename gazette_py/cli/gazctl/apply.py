@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, txn_size_option
+from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, txn_size_option
 from gazette_py.cli.options import Broker, run
 from gazette_py.cli.planning import check_revisions_of_deletions, read_entries
 from gazette_py.cli.tree import Entry
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--specs", metavar="FILE|-", default="-", show_default=True, help="What to apply.")
 @click.option("--dry-run", is_flag=True, help="Print the request as protobuf text, and send none.")
 @txn_size_option
-@common_options
+@changing_options
 def command(specs: str, dry_run: bool, max_txn_size: int, broker: Broker, log: Log) -> None:
     """Create, update and delete journals, as one tree of them in YAML says.
 

@@ -6,7 +6,7 @@ from gazette_py.cli.editing import Editing
 from gazette_py.cli.gazctl.flags import (
     GazctlVerb,
     Log,
-    common_options,
+    changing_options,
     selector_option,
     txn_size_option,
 )
@@ -26,7 +26,7 @@ _ALL = 1 << 31
 )
 @selector_option()
 @txn_size_option
-@common_options
+@changing_options
 def command(selection: Selection, max_txn_size: int, broker: Broker, log: Log) -> None:
     """Change the journals selected in an editor: $GAZ_EDITOR, else $EDITOR, else vi."""
     must_match = Selection(names=(), selector=selection.selector, allow_empty=False)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gazette_py.cli.options import Selection, Verb, broker_options
+from gazette_py.cli.options import Selection, Verb, broker_options, changing_broker_options
 from gazette_py.cli.quantities import format_time
 from gazette_py.clock import SYSTEM
 
@@ -91,7 +91,15 @@ _LOG_OPTIONS = (
 
 def common_options(command: _F) -> Any:
     """Give a verb the options which all have, and parameters `broker` and `log` for them."""
+    return broker_options(_with_log(command))
 
+
+def changing_options(command: _F) -> Any:
+    """Give a verb which changes something the same, and the question of a protected context."""
+    return changing_broker_options(_with_log(command))
+
+
+def _with_log(command: Callable[..., Any]) -> Any:
     @wraps(command)
     def with_log(*args: Any, log_level: str, log_format: str, **kwargs: Any) -> Any:
         return command(*args, log=Log(log_level, log_format), **kwargs)
@@ -99,7 +107,7 @@ def common_options(command: _F) -> Any:
     wrapped: Any = with_log
     for option in reversed(_LOG_OPTIONS):
         wrapped = option(wrapped)
-    return broker_options(wrapped)
+    return wrapped
 
 
 def selector_option(*, is_required: bool = True) -> Callable[[Callable[..., Any]], Any]:

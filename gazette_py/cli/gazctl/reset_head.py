@@ -6,7 +6,7 @@ It asks nothing, as scripts need it. A journal which needs no reset is left wher
 import click
 
 from gazette_py.cli.fanout import Outcomes, for_each
-from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, selector_option
+from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, selector_option
 from gazette_py.cli.options import Broker, Selection, run
 from gazette_py.errors import WrongAppendOffsetError
 from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
@@ -22,7 +22,7 @@ from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
     """,
 )
 @selector_option()
-@common_options
+@changing_options
 def command(selection: Selection, broker: Broker, log: Log) -> None:
     """Have the journals selected go on at the end of what is stored, if all brokers were lost.
 

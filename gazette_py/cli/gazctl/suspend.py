@@ -3,7 +3,7 @@
 import click
 
 from gazette_py.cli.fanout import Outcomes, for_each
-from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, selector_option
+from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, selector_option
 from gazette_py.cli.options import Broker, Selection, run
 from gazette_py.errors import SuspendedError
 from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
@@ -20,7 +20,7 @@ from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 )
 @selector_option()
 @click.option("-f", "--force", is_flag=True, help="Also journals which were written to lately.")
-@common_options
+@changing_options
 def command(selection: Selection, force: bool, broker: Broker, log: Log) -> None:
     """Suspend the journals selected: brokers let go of them until the next append.
 

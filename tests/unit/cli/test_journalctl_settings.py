@@ -251,11 +251,20 @@ CHANGES = [
     ("suspend", "a/b"),
     ("resume", "a/b"),
     ("reset-head", "a/b"),
+    *(
+        ("journals", verb, *more)
+        for verb, *more in (
+            ("apply", "--specs", "x.yaml"),
+            ("append", "-l", "env=b"),
+            ("suspend", "-l", "env=b"),
+            ("reset-head", "-l", "env=b"),
+        )
+    ),
     ("brokers", "drain", "broker-0", "--etcd.address", "http://127.0.0.1:9", "--yes"),
 ]
 
 
-@pytest.mark.parametrize("command", CHANGES, ids=lambda args: str(args[0]))
+@pytest.mark.parametrize("command", CHANGES, ids=lambda args: "-".join(args[:2]))
 def test_a_protected_context_asks_for_its_name_before_changes(
     home: Path, command: tuple[str, ...]
 ) -> None:
