@@ -14,6 +14,7 @@ _VERBS = {
     "edit": ("edit", "Change journals in an editor."),
     "fragments": ("fragments", "List the fragments of journals."),
     "list": ("list", "List journals."),
+    "prune": ("prune", "Remove fragments which are older than journals want to keep them."),
     "read": ("read", "Print the content of journals, and follow them."),
     "reset-head": ("reset_head", "Let journals go on whose brokers were all lost."),
     "store-health": ("store_health", "Check a store of fragments."),

@@ -44,6 +44,9 @@ _NS = 1_000_000_000
 RECOVERY_LOG = "application/x-gazette-recoverylog"
 """Content type of journals whose fragments are needed however old they are."""
 
+CALLS_MAX = 32
+"""Calls of stores at once, if nobody says otherwise."""
+
 _WHY_KEPT = {
     "young": "not old enough",
     "last": "at the end of their journal",
@@ -54,15 +57,15 @@ _WHY_KEPT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
+class Wish:
     """What the options say of which fragments go."""
 
-    older_than_s: float | None
-    min_keep: int
-    include_overlapped: bool
-    max_delete: int | None
-    concurrency: int
-    file_root: str
+    older_than_s: float | None = None
+    min_keep: int = 0
+    include_overlapped: bool = False
+    max_delete: int | None = None
+    concurrency: int = CALLS_MAX
+    file_root: str = ""
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class _Work:
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1024),
-    default=32,
+    default=CALLS_MAX,
     show_default=True,
     help="Calls of stores at once.",
 )
@@ -159,7 +162,7 @@ def command(
     if not is_dry:
         # Asked before stores are listed: where nobody can answer, it would be for nothing.
         confirm("Remove stored fragments", is_sure=yes)
-    wish = _Wish(
+    wish = Wish(
         older_than_s=older_than,
         min_keep=min_keep,
         include_overlapped=include_overlapped,
@@ -167,7 +170,7 @@ def command(
         concurrency=concurrency,
         file_root=file_root,
     )
-    run(_prune(selection, wish, broker, output, is_dry=is_dry))
+    run(prune(selection, wish, broker, output, is_dry=is_dry))
 
 
 def _is_watched() -> bool:
@@ -175,9 +178,14 @@ def _is_watched() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-async def _prune(
-    selection: Selection, wish: _Wish, broker: Broker, output: Output, *, is_dry: bool
+async def prune(
+    selection: Selection, wish: Wish, broker: Broker, output: Output | None, *, is_dry: bool
 ) -> None:
+    """Remove what goes, or tell it; without an output, only in a summary on standard error.
+
+    Raises:
+        CommandError: Something could not be listed or removed.
+    """
     from gazette_py.stores.registry import StoreRegistry
 
     async with broker.connect() as client:
@@ -203,7 +211,7 @@ async def _prune(
 
 
 async def _plan(
-    registry: "StoreRegistry", specs: "list[JournalSpec]", names: frozenset[str], wish: _Wish
+    registry: "StoreRegistry", specs: "list[JournalSpec]", names: frozenset[str], wish: Wish
 ) -> _Work:
     from gazette_py.lake.prune import plan_journal
 
@@ -239,22 +247,29 @@ async def _plan(
     return work
 
 
-def _print_plan(work: _Work, wish: _Wish, output: Output) -> None:
+def _print_items(output: Output | None, items: Iterable[dict[str, Any]]) -> None:
+    if output is None:
+        return
+    with output.stream("PrunedFragmentList", _columns(output), name="path") as stream:
+        for item in items:
+            stream.add(item)
+
+
+def _print_plan(work: _Work, wish: Wish, output: Output | None) -> None:
     from gazette_py.lake.prune import Tally
 
     doomed = Tally()
-    with output.stream("PrunedFragmentList", _columns(output), name="path") as stream:
-        for file in work.doomed:
-            stream.add(_item(file, "delete"))
-            doomed.add(file)
-    summary = _summary(work, wish, "would go", doomed)
-    click.echo(f"{summary} Nothing was removed: --yes does it.", err=True)
+    for file in work.doomed:
+        doomed.add(file)
+    _print_items(output, (_item(file, "delete") for file in work.doomed))
+    way = " Nothing was removed: --yes does it." if output else " Nothing was removed."
+    click.echo(_summary(work, wish, "would go", doomed) + way, err=True)
     if work.errors:
         raise failed(work.errors, is_partial=bool(work.plans))
 
 
 async def _remove(
-    registry: "StoreRegistry", work: _Work, count: int, wish: _Wish, output: Output
+    registry: "StoreRegistry", work: _Work, count: int, wish: Wish, output: Output | None
 ) -> None:
     from gazette_py.lake.prune import Tally, remove
 
@@ -267,9 +282,10 @@ async def _remove(
                     outcomes.append(outcome)
                     shown.advance()
     finally:  # What was done is told also if not all could be.
-        with output.stream("PrunedFragmentList", _columns(output), name="path") as stream:
-            for file, error in outcomes:
-                stream.add(_item(file, "failed" if error else "deleted", str(error or "")))
+        items = (
+            _item(f, "failed" if error else "deleted", str(error or "")) for f, error in outcomes
+        )
+        _print_items(output, items)
     gone = Tally()
     for file, error in outcomes:
         if error is None:
@@ -301,7 +317,7 @@ def _raise_errors(work: _Work, errors: "list[StoreError]", removed: int) -> None
     )
 
 
-def _summary(work: _Work, wish: _Wish, verb: str, gone: "Tally") -> str:
+def _summary(work: _Work, wish: Wish, verb: str, gone: "Tally") -> str:
     from gazette_py.lake.prune import Tally
 
     kept: dict[Verdict, Tally] = {}

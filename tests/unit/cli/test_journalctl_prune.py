@@ -189,3 +189,13 @@ def test_a_journal_whose_store_is_not_to_be_listed_loses_nothing(
     assert "there-is-none" in done.stderr
     assert all(file.exists() for file in kept)
     assert [file.exists() for file in gone] == [False, True]
+
+
+def test_the_verb_of_gazctl_cannot_reach_files(cluster: InProcessCluster) -> None:
+    """It has no flag for where they are."""
+    files = write(cluster, LIMITED, [9, 3, 2, 1, 0])
+    selected = ("journals", "prune", "-l", f"name={LIMITED}")
+    assert "no file root is set" in call(cluster, *selected, code=ExitCode.ERROR).stderr
+    assert all(file.exists() for file in files)
+    none = ("journals", "prune", "-l", "name=acme/none")
+    assert "no journal matches" in call(cluster, *none, code=ExitCode.NO_MATCH).stderr
