@@ -47,6 +47,7 @@ SHARED = [
     DOCS / "how-to" / "read-fragments-with-duckdb.md",
     DOCS / "how-to" / "read-fragments-with-data-frames.md",
     DOCS / "how-to" / "know-when-a-day-is-whole.md",
+    DOCS / "how-to" / "move-from-gazctl.md",
     DOCS / "how-to" / "use-gazettes-own-tools.md",
     DOCS / "how-to" / "run-a-mixed-cluster.md",
     DOCS / "how-to" / "back-up-and-restore.md",
