@@ -12,57 +12,12 @@ from dev_process import dev
 from gazette_py.cli.journalctl import cli
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 ORDER = (
-    *(
-        "apply",
-        "append",
-        "label",
-        "list",
-        "describe",
-        "head",
-        "fragments",
-        "read",
-        "lake",
-        "verify",
-        "prune",
-    ),
-    *(
-        "attach-uuids",
-        "suspend",
-        "resume",
-        "reset-head",
-        *(
-            "store",
-            "diff",
-            "brokers",
-            "wait",
-            "explain",
-            "edit",
-            "journals",
-            "backup",
-            "restore",
-            "delete",
-            "token",
-            "context",
-            "config",
-            "completion",
-        ),
-    ),
-    *(
-        "attach-uuids",
-        "suspend",
-        "resume",
-        "reset-head",
-        "store",
-        "diff",
-        "explain",
-        "wait",
-        "doctor",
-        "brokers",
-        "delete",
-    ),
+    *("apply", "append", "label", "list", "describe", "head", "fragments", "read", "lake"),
+    *("verify", "tree", "create", "prune", "attach-uuids", "suspend", "resume", "reset-head"),
+    *("store", "diff", "brokers", "wait", "explain", "edit", "journals", "backup", "restore"),
+    *("doctor", "delete", "token", "context", "config", "completion"),
 )
 """What later commands need is made by earlier ones."""
 
