@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     epilog="""
     journalctl journals apply --specs journals.yaml --dry-run
     journalctl journals list -l env=prod -o yaml | journalctl journals apply --max-txn-size 100
-    sed s/acme/more/ journals.yaml | journalctl journals apply --log.level=info
+    sed s/acme/moved/ journals.yaml | journalctl journals apply --log.level=info
     """,
 )
 @click.option("--specs", metavar="FILE|-", default="-", show_default=True, help="What to apply.")
