@@ -69,8 +69,8 @@ def _commands(path: str, group: click.Group) -> Iterator[tuple[str, click.Comman
 
 def _shared(commands: Iterator[click.Command]) -> list[click.Option]:
     """Return the options which are not told with each command."""
+    from gazette_py.cli.connection import broker_options
     from gazette_py.cli.etcd_options import etcd_options
-    from gazette_py.cli.options import broker_options
 
     @etcd_options
     @broker_options

@@ -40,7 +40,7 @@ def one_level(names: Sequence[str], incomplete: str) -> list[str]:
 
 
 async def _list(params: dict[str, Any], incomplete: str, timeout_s: float) -> list[str]:
-    from gazette_py.cli.options import Broker
+    from gazette_py.cli.connection import Broker
     from gazette_py.cli.secrets import Secrets
     from gazette_py.protocol.labels import Label, LabelSelector, LabelSet
 

@@ -18,14 +18,16 @@ from typing import Any
 import click
 
 from gazette_py.cli.changes import Action, Current, Revisions
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.edit_merge import merge
 from gazette_py.cli.edit_text import has_warnings, with_header, without_header
 from gazette_py.cli.editor import Draft
 from gazette_py.cli.errors import CommandError, Failure, failure_of
-from gazette_py.cli.options import Broker, Selection, run
 from gazette_py.cli.planning import checked_entries, current_journals, plan_changes
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.send_changes import check_conflicts, item_of, send, summary
 from gazette_py.cli.tree import Entry, tree_of
+from gazette_py.cli.verb import run
 from gazette_py.errors import GazetteError
 
 _CONFLICT = "ETCD_TRANSACTION_FAILED"

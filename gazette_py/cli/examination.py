@@ -13,6 +13,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.doctor_facts import (
     BrokerFacts,
     Credentials,
@@ -25,7 +26,7 @@ from gazette_py.cli.errors import failure_of
 from gazette_py.cli.etcd_options import EtcdAccess
 from gazette_py.cli.fanout import for_each
 from gazette_py.cli.members import Members, members_of
-from gazette_py.cli.options import Broker, Selection
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.shadowing import shadows
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import EtcdError, GazetteError, JournalNotFoundError

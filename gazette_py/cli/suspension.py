@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from gazette_py.cli.options import Selection
 from gazette_py.cli.render import Column
+from gazette_py.cli.selection import Selection
 from gazette_py.protocol.enums import SuspendLevel
 
 if TYPE_CHECKING:

@@ -9,21 +9,16 @@ import click
 from gazette_py.cli.appending import RATE_MIN, Appending, Batching
 from gazette_py.cli.byte_input import open_input
 from gazette_py.cli.completing import complete_journals
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.errors import usage
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    duration_option,
-    run,
-    size_option,
-)
+from gazette_py.cli.options import duration_option, size_option
 from gazette_py.cli.pace import Pace
 from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.render import json_line
 from gazette_py.cli.routing import KEYED_MAPPINGS, MAPPINGS, Router, pick
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.stamping import Stamper, Stamps
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 from gazette_py.message.framings import FRAMINGS, splitter_of
 from gazette_py.message.json_pointer import parse_pointer

@@ -14,22 +14,16 @@ from gazette_py.cli.changes import (
     deletions,
 )
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.errors import usage
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    duration_option,
-    output_options,
-    run,
-)
+from gazette_py.cli.options import duration_option, output_options
 from gazette_py.cli.planning import (
     check_revisions_of_deletions,
     plan_changes,
     read_entries,
 )
 from gazette_py.cli.render import Output
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.send_changes import (
     COLUMNS,
     TXN_SIZE_DEFAULT,
@@ -40,6 +34,7 @@ from gazette_py.cli.send_changes import (
     wait_served,
 )
 from gazette_py.cli.tree import Entry
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.labels import LabelSelector
 
 if TYPE_CHECKING:

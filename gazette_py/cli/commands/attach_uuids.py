@@ -9,8 +9,9 @@ import click
 
 from gazette_py.cli.byte_input import open_file
 from gazette_py.cli.errors import usage
-from gazette_py.cli.options import Verb, size_option
+from gazette_py.cli.options import size_option
 from gazette_py.cli.stamping import Stamps
+from gazette_py.cli.verb import Verb
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import ValidationError
 from gazette_py.protocol.template_syntax import Fields, Print, Text, parse_template

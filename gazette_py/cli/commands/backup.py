@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.fanout import for_each
-from gazette_py.cli.options import Broker, Selection, Verb, broker_options, run, selection_options
 from gazette_py.cli.progress import counted
+from gazette_py.cli.selection import Selection, selection_options
 from gazette_py.cli.tree import Entry
+from gazette_py.cli.verb import Verb, run
 from gazette_py.cli.whole_file import write_whole
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import GazetteError

@@ -10,22 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.connection import Broker, broker_options, changing_broker_options
 from gazette_py.cli.draining import REPLICATION_MAX, Drain
 from gazette_py.cli.errors import usage
 from gazette_py.cli.etcd_options import EtcdAccess, etcd_options, unavailable
 from gazette_py.cli.examples import GroupWithExamples
 from gazette_py.cli.members import ClusterMember, Members, find_member, members_of
-from gazette_py.cli.options import (
-    Broker,
-    Verb,
-    broker_options,
-    changing_broker_options,
-    duration_option,
-    output_options,
-    run,
-)
+from gazette_py.cli.options import duration_option, output_options
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.verb import Verb, run
 from gazette_py.errors import EtcdError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import click
 
 from gazette_py.cli.handover import LONG_NAME, SHORT_NAME
-from gazette_py.cli.options import Verb
+from gazette_py.cli.verb import Verb
 
 
 @click.command(

@@ -4,11 +4,13 @@ from typing import Any
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.etcd_options import EtcdAccess, etcd_options
 from gazette_py.cli.examples import GroupWithExamples
-from gazette_py.cli.options import Broker, Verb, broker_options, output_options
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Column, Output
 from gazette_py.cli.settings import contexts_of, settings_of, source_of
+from gazette_py.cli.verb import Verb
 
 _SECRET = frozenset({"auth_keys", "auth_token", "etcd_password"})
 

@@ -12,7 +12,7 @@ import click
 
 from gazette_py.cli.errors import usage
 from gazette_py.cli.examples import GroupWithExamples
-from gazette_py.cli.options import Verb, output_options
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Column, Output
 from gazette_py.cli.settings import (
     ContextFile,
@@ -23,6 +23,7 @@ from gazette_py.cli.settings import (
     parse_contexts,
     settings_of,
 )
+from gazette_py.cli.verb import Verb
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

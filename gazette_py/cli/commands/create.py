@@ -8,22 +8,15 @@ import click
 
 from gazette_py.cli.changes import Action, Planned
 from gazette_py.cli.completing import complete_journals
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.labelling import LabelChange, changed_labels
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    duration_option,
-    output_options,
-    parsed_by,
-    run,
-    size_option,
-)
+from gazette_py.cli.options import duration_option, output_options, parsed_by, size_option
 from gazette_py.cli.planning import by_names
 from gazette_py.cli.quantities import parse_duration_ns
 from gazette_py.cli.render import Output
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.send_changes import COLUMNS, check_conflicts, item_of, send, wait_served
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.enums import CompressionCodec, JournalFlag
 from gazette_py.protocol.journal import FragmentSpec, JournalSpec, Suspend
 from gazette_py.protocol.journal_rules import validate_journal_spec

@@ -6,18 +6,13 @@ import click
 
 from gazette_py.cli.changes import Current, Planned, deletions
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.errors import usage
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Output
+from gazette_py.cli.selection import Selection, selection_options
 from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send
+from gazette_py.cli.verb import Verb, run
 
 
 @click.command(

@@ -5,19 +5,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.journal_items import journal_item
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.quantities import format_age, format_size, format_time
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import GazetteError
 from gazette_py.protocol.enums import SuspendLevel

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from gazette_py.cli.changes import Action, Planned, Revisions, plan
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import ExitCode
-from gazette_py.cli.options import Broker, Verb, broker_options, run
 from gazette_py.cli.planning import current_journals, read_entries
 from gazette_py.cli.render import print_json_line
 from gazette_py.cli.tree_fields import spec_fields
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.journal import JournalSpec
 
 

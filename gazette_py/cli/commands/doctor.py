@@ -8,22 +8,17 @@ from typing import Any
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.diagnosis import diagnose
 from gazette_py.cli.doctor_facts import Facts
 from gazette_py.cli.errors import ExitCode
 from gazette_py.cli.etcd_options import EtcdAccess, etcd_options
 from gazette_py.cli.examination import examine
 from gazette_py.cli.findings import Finding, Severity
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 
 _COLORS = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
 

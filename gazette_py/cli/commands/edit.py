@@ -2,17 +2,13 @@
 
 import click
 
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.editing import Editing
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    output_options,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Output
+from gazette_py.cli.selection import Selection, selection_options
 from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT
+from gazette_py.cli.verb import Verb
 
 
 @click.command(

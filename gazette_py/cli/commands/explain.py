@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from gazette_py.cli.errors import usage
-from gazette_py.cli.options import Verb, output_options
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Column, Output
 from gazette_py.cli.spec_help import FIELDS, ROOT, FieldHelp, children_of
+from gazette_py.cli.verb import Verb
 
 _LINK = re.compile(r"\[([^]]+)\]\(([^)]+)\)")
 _WIDTH = 80

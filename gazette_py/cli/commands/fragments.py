@@ -6,21 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli import wire
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import Outcomes, for_each
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    duration_option,
-    output_options,
-    run,
-    selection_options,
-    time_option,
-)
+from gazette_py.cli.options import duration_option, output_options, time_option
 from gazette_py.cli.quantities import format_age, format_size, format_time
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 from gazette_py.core.fragment_index import IndexEntry
 from gazette_py.protocol.enums import SuspendLevel

@@ -2,17 +2,12 @@
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.fanout import Outcomes, for_each
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.enums import SuspendLevel
 
 _COLUMNS = (

@@ -7,17 +7,13 @@ from typing import Any
 import click
 
 from gazette_py.cli.changes import Action, Planned
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.labelling import LabelChange, changed_labels
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    output_options,
-    run,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Output
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send
+from gazette_py.cli.verb import Verb, run
 from gazette_py.errors import ValidationError
 from gazette_py.protocol.journal_rules import validate_journal_spec
 

@@ -15,19 +15,14 @@ from urllib.parse import urlsplit
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
 from gazette_py.cli.examples import GroupWithExamples
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.quantities import format_time
 from gazette_py.cli.render import API_VERSION, Column, Output, jsonable
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.cli.whole_file import write_whole
 from gazette_py.clock import SYSTEM
 

@@ -5,21 +5,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli import wire
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import for_each
 from gazette_py.cli.journal_items import journal_item
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output, print_json_line, print_rows
+from gazette_py.cli.selection import Selection, selection_options
 from gazette_py.cli.tree import Entry, tree_of
+from gazette_py.cli.verb import Verb, run
 
 if TYPE_CHECKING:
     from gazette_py.client.listing import ListResult

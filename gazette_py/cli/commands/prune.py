@@ -14,22 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, failure_of, usage
 from gazette_py.cli.fanout import failed, for_each
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    duration_option,
-    output_options,
-    run,
-    selection_options,
-    size_option,
-)
+from gazette_py.cli.options import duration_option, output_options, size_option
 from gazette_py.cli.progress import counted
 from gazette_py.cli.quantities import format_age, format_size, format_time
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 
 if TYPE_CHECKING:

@@ -7,23 +7,16 @@ from pathlib import Path
 import click
 
 from gazette_py.cli import record_formats
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import usage
 from gazette_py.cli.offsets_file import load_offsets, set_aside
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    duration_option,
-    parsed_by,
-    run,
-    selection_options,
-    time_option,
-)
+from gazette_py.cli.options import duration_option, parsed_by, time_option
 from gazette_py.cli.printing import Window
 from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.reading import Reading, Start, parse_start
+from gazette_py.cli.selection import Selection, selection_options
 from gazette_py.cli.sinks import Rotation, open_sink, parse_rotation
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 from gazette_py.message.framings import FRAMINGS
 

@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.errors import CommandError, ExitCode, Failure
 from gazette_py.cli.etcd_options import EtcdAccess, etcd_options
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.members import ClusterMember, Source, members_of
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.errors import IndexHasGreaterOffsetError, WrongAppendOffsetError
 from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 

@@ -13,13 +13,15 @@ import click
 
 from gazette_py.cli.changes import Action, Current, Planned
 from gazette_py.cli.confirm import confirm
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
-from gazette_py.cli.options import Broker, Verb, changing_broker_options, output_options, run
+from gazette_py.cli.options import output_options
 from gazette_py.cli.planning import checked_entries, current_journals
 from gazette_py.cli.render import Output
 from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send
 from gazette_py.cli.spec_files import read_texts, trees_of
 from gazette_py.cli.tree import Entry
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.journal import JournalSpec
 
 _DIFFERS = "differs"

@@ -2,18 +2,13 @@
 
 import click
 
+from gazette_py.cli.connection import Broker, changing_broker_options
 from gazette_py.cli.fanout import Outcomes, for_each
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    changing_broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Output
+from gazette_py.cli.selection import Selection, selection_options
 from gazette_py.cli.suspension import COLUMNS, suspension_items
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.enums import SuspendLevel
 
 

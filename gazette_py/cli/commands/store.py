@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import ExitCode, usage
 from gazette_py.cli.examples import GroupWithExamples
 from gazette_py.cli.fanout import Outcomes, for_each
-from gazette_py.cli.options import Broker, Verb, broker_options, output_options, run
+from gazette_py.cli.options import output_options
 from gazette_py.cli.progress import counted
 from gazette_py.cli.quantities import format_age, format_size, format_time
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import StoreUnhealthyError
 

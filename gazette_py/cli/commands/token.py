@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import CommandError, ExitCode, Failure, usage
 from gazette_py.cli.examples import GroupWithExamples
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    duration_option,
-    output_options,
-    parsed_by,
-)
+from gazette_py.cli.options import duration_option, output_options, parsed_by
 from gazette_py.cli.quantities import format_time
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import Verb
 from gazette_py.clock import SYSTEM
 
 if TYPE_CHECKING:

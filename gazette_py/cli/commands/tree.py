@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli.completing import complete_journals
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import no_match, usage
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.hierarchy import Place, hierarchy, lines
-from gazette_py.cli.options import Broker, Selection, Verb, broker_options, output_options, run
+from gazette_py.cli.options import output_options
 from gazette_py.cli.progress import counted
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import Verb, run
 from gazette_py.protocol.enums import SuspendLevel
 
 if TYPE_CHECKING:

@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import ExitCode, usage
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import output_options
 from gazette_py.cli.progress import Progress, no_progress_option
 from gazette_py.cli.quantities import format_size
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 
 if TYPE_CHECKING:
     from gazette_py.lake.verify import Counts, Finding

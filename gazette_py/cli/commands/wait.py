@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli.conditions import Condition, lacking, parse_condition
+from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import CommandError, ExitCode, Failure
 from gazette_py.cli.fanout import for_each
-from gazette_py.cli.options import (
-    Broker,
-    Selection,
-    Verb,
-    broker_options,
-    duration_option,
-    output_options,
-    run,
-    selection_options,
-)
+from gazette_py.cli.options import duration_option, output_options
 from gazette_py.cli.render import Column, Output
+from gazette_py.cli.selection import Selection, selection_options
+from gazette_py.cli.verb import Verb, run
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import GazetteError
 from gazette_py.protocol.enums import SuspendLevel

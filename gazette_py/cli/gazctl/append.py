@@ -4,10 +4,12 @@ import click
 
 from gazette_py.cli.appending import Appending, Batching
 from gazette_py.cli.byte_input import open_input
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.errors import usage
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, selector_option
-from gazette_py.cli.options import Broker, Selection, run
 from gazette_py.cli.routing import MAPPINGS, Router, pick
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import run
 from gazette_py.message.framings import splitter_of
 from gazette_py.message.serdes import serde_of
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, txn_size_option
-from gazette_py.cli.options import Broker, run
 from gazette_py.cli.planning import check_revisions_of_deletions, read_entries
 from gazette_py.cli.tree import Entry
+from gazette_py.cli.verb import run
 
 if TYPE_CHECKING:
     from gazette_py.client.change import Change

@@ -2,6 +2,7 @@
 
 import click
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.editing import Editing
 from gazette_py.cli.gazctl.flags import (
     GazctlVerb,
@@ -10,7 +11,7 @@ from gazette_py.cli.gazctl.flags import (
     selector_option,
     txn_size_option,
 )
-from gazette_py.cli.options import Broker, Selection
+from gazette_py.cli.selection import Selection
 
 _ALL = 1 << 31
 

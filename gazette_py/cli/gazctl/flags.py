@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
-from gazette_py.cli.options import Selection, Verb, broker_options, changing_broker_options
+from gazette_py.cli.connection import broker_options, changing_broker_options
 from gazette_py.cli.quantities import format_time
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import Verb
 from gazette_py.clock import SYSTEM
 
 _F = TypeVar("_F", bound=Callable[..., Any])

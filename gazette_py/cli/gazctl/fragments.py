@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.gazctl import messages, table
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, selector_option
 from gazette_py.cli.gazctl.humanize import binary_size, relative_time
-from gazette_py.cli.options import Broker, Selection, duration_option, run
+from gazette_py.cli.options import duration_option
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import run
 from gazette_py.clock import SYSTEM
 from gazette_py.protocol.enums import SuspendLevel
 

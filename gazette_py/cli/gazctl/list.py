@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazette_py.cli import wire
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.gazctl import table
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, selector_option
-from gazette_py.cli.options import Broker, Selection, run
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.tree import Entry, tree_of
+from gazette_py.cli.verb import run
 from gazette_py.protocol.enums import SuspendLevel
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ it keeps all of a journal which has no retention, and what a journal ends with.
 import click
 
 from gazette_py.cli.commands.prune import Wish, prune
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, selector_option
-from gazette_py.cli.options import Broker, Selection, run
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import run
 
 
 @click.command(

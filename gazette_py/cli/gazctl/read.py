@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.errors import TerminatedError
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options, selector_option
 from gazette_py.cli.offsets_file import load_offsets, set_aside
-from gazette_py.cli.options import Broker, Selection, run
 from gazette_py.cli.printing import Window
 from gazette_py.cli.reading import Reading, Start
+from gazette_py.cli.selection import Selection
 from gazette_py.cli.sinks import open_sink
+from gazette_py.cli.verb import run
 
 
 @click.command(

@@ -5,9 +5,11 @@ It asks nothing, as scripts need it. A journal which needs no reset is left wher
 
 import click
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, changing_options, selector_option
-from gazette_py.cli.options import Broker, Selection, run
+from gazette_py.cli.selection import Selection
+from gazette_py.cli.verb import run
 from gazette_py.errors import WrongAppendOffsetError
 from gazette_py.protocol.enums import AppendSuspend, SuspendLevel
 

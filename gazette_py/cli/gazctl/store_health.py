@@ -2,9 +2,10 @@
 
 import click
 
+from gazette_py.cli.connection import Broker
 from gazette_py.cli.errors import CommandError, ExitCode, Failure
 from gazette_py.cli.gazctl.flags import GazctlVerb, Log, common_options
-from gazette_py.cli.options import Broker, run
+from gazette_py.cli.verb import run
 from gazette_py.errors import StoreUnhealthyError
 
 
