@@ -171,7 +171,7 @@ def show_context(ctx: click.Context, name: str | None) -> None:
     "delete",
     cls=Verb,
     epilog="""
-    journalctl context delete prod
+    journalctl context delete dev
     """,
 )
 @click.argument("name", shell_complete=complete_contexts)
