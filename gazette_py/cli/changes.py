@@ -49,6 +49,7 @@ class Planned:
     spec: JournalSpec
     expect_revision: int
     current_revision: int  # 0: it does not exist.
+    current: JournalSpec | None = None  # What there is now.
 
     @property
     def is_conflict(self) -> bool:
@@ -113,7 +114,13 @@ def _planned(
         action = Action.CREATED
     else:
         action = Action.UNCHANGED if spec == current.spec else Action.UPDATED
-    return Planned(action=action, spec=spec, expect_revision=expected, current_revision=now)
+    return Planned(
+        action=action,
+        spec=spec,
+        expect_revision=expected,
+        current_revision=now,
+        current=current.spec if current else None,
+    )
 
 
 def deletions(current: Iterable[Current], kept: Iterable[str]) -> list[Planned]:
@@ -125,6 +132,7 @@ def deletions(current: Iterable[Current], kept: Iterable[str]) -> list[Planned]:
             spec=journal.spec,
             expect_revision=journal.revision,
             current_revision=journal.revision,
+            current=journal.spec,
         )
         for journal in current
         if journal.spec.name not in names

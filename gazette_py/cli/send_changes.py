@@ -1,8 +1,11 @@
 """Sends planned changes, and tells what became of each."""
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from gazette_py.cli.changes import Action, Planned, batches
 from gazette_py.cli.conditions import Condition, lacking
@@ -10,6 +13,7 @@ from gazette_py.cli.errors import CommandError, ExitCode, Failure, failure_of
 from gazette_py.cli.fanout import Outcomes, for_each
 from gazette_py.cli.planning import by_names
 from gazette_py.cli.render import Column
+from gazette_py.cli.spec_diff import diff_text
 from gazette_py.clock import SYSTEM
 from gazette_py.errors import GazetteError
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from gazette_py.client.listing import ListedJournal
 
 _WAIT_POLL_S = 0.1
+_SHOWN_MAX = 20
+"""Journals whose changes are shown before they are made: as many as anyone reads."""
 
 TXN_SIZE_DEFAULT = 100
 """Below the operations which etcd takes in a transaction by default, 128, with room for more
@@ -75,6 +81,17 @@ def check_conflicts(changes: Sequence[Planned]) -> None:
             ),
         )
     )
+
+
+def show_changes(changes: Sequence[Planned]) -> None:
+    """Show people what is about to be changed, on standard error; programs have `diff`."""
+    if not sys.stderr.isatty():
+        return
+    shown = [change for change in changes if change.action is not Action.UNCHANGED]
+    for change in shown[:_SHOWN_MAX]:
+        click.echo(diff_text(change), nl=False, err=True)
+    if len(shown) > _SHOWN_MAX:
+        click.echo(f"... and {len(shown) - _SHOWN_MAX} more journals.", err=True)
 
 
 async def send(

@@ -30,6 +30,7 @@ from gazette_py.cli.send_changes import (
     check_conflicts,
     item_of,
     send,
+    show_changes,
     summary,
     wait_served,
 )
@@ -80,6 +81,7 @@ class _Apply:
             for change in planned:
                 if change.action is Action.UNCHANGED:
                     self.items.append(item_of(change, change.current_revision))
+            show_changes(planned)
             async for change, revision in send(client, planned, self.txn_size_max):
                 self.items.append(item_of(change, revision))
             if self.wait_s is not None:
@@ -193,7 +195,7 @@ def command(
 
     A file has a tree of journals, as `journalctl list -o yaml` prints, or several of them. A
     directory's fields are defaults of all below it. `delete: true` deletes. What is already as it
-    should be is not sent.
+    should be is not sent. On a terminal, what changes is shown before it does.
     """
     entries = read_entries(files, recursive=recursive)
     if dry_run == "client":

@@ -1,19 +1,14 @@
 """`journalctl diff`: what applying files would change."""
 
-from collections.abc import Iterator
-from difflib import unified_diff
-from typing import Any
-
 import click
 
-from gazette_py.cli.changes import Action, Planned, Revisions, plan
+from gazette_py.cli.changes import Action, Planned, Revisions
 from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import ExitCode
-from gazette_py.cli.planning import current_journals, read_entries
+from gazette_py.cli.planning import plan_changes, read_entries
 from gazette_py.cli.render import print_json_line
-from gazette_py.cli.tree_fields import spec_fields
+from gazette_py.cli.spec_diff import diff_text, field_changes
 from gazette_py.cli.verb import Verb, run
-from gazette_py.protocol.journal import JournalSpec
 
 
 @click.command(
@@ -60,69 +55,18 @@ def command(
     """
     entries = read_entries(files, recursive=recursive)
 
-    async def compare() -> list[tuple[JournalSpec | None, Planned]]:
+    async def compare() -> list[Planned]:
         async with broker.connect() as client:
-            current = await current_journals(client, [entry.spec.name for entry in entries])
-        planned = plan(entries, current, Revisions.UPSERT, preserve_suspend=preserve_suspend)
-        found = {name: journal.spec for name, journal in current.items()}
-        return [(found.get(change.spec.name), change) for change in planned]
+            return await plan_changes(
+                client, entries, Revisions.UPSERT, preserve_suspend=preserve_suspend
+            )
 
-    changes = [pair for pair in run(compare()) if pair[1].action is not Action.UNCHANGED]
-    for current, change in changes:
+    changes = [change for change in run(compare()) if change.action is not Action.UNCHANGED]
+    for change in changes:
         if output == "jsonl":
-            for item in _field_changes(current, change):
+            for item in field_changes(change):
                 print_json_line(item)
         else:
-            click.echo("".join(_diff(current, change)), nl=False)
+            click.echo(diff_text(change), nl=False)
     if changes:
         click.get_current_context().exit(ExitCode.ERROR)
-
-
-def _specs(current: JournalSpec | None, change: Planned) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fields before and after; none where there is no journal."""
-    before = spec_fields(current) if current is not None else {}
-    after = {} if change.action is Action.DELETED else spec_fields(change.spec)
-    return before, after
-
-
-def _diff(current: JournalSpec | None, change: Planned) -> Iterator[str]:
-    before, after = (_yaml_lines(fields) for fields in _specs(current, change))
-    name = change.spec.name
-    names = (name if before else "/dev/null", name if after else "/dev/null")
-    color = {"-": "red", "+": "green", "@": "cyan"}
-    for line in unified_diff(before, after, *names):
-        # Colours go to terminals only: `echo` takes them out elsewhere.
-        yield click.style(line, fg=color.get(line[0]))
-
-
-def _yaml_lines(fields: dict[str, Any]) -> list[str]:
-    import yaml
-
-    if not fields:
-        return []
-    return yaml.safe_dump(fields, sort_keys=False).splitlines(keepends=True)
-
-
-def _field_changes(current: JournalSpec | None, change: Planned) -> Iterator[dict[str, Any]]:
-    before, after = (_flat(fields) for fields in _specs(current, change))
-    op = {Action.CREATED: "create", Action.DELETED: "delete"}.get(change.action, "update")
-    for path in dict.fromkeys((*before, *after)):
-        if before.get(path) != after.get(path):
-            yield {
-                "name": change.spec.name,
-                "op": op,
-                "path": path,
-                "old": before.get(path),
-                "new": after.get(path),
-            }
-
-
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return fields by their paths, such as fragment.length."""
-    found: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found

@@ -12,7 +12,7 @@ from gazette_py.cli.labelling import LabelChange, changed_labels
 from gazette_py.cli.options import output_options
 from gazette_py.cli.render import Output
 from gazette_py.cli.selection import Selection
-from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send
+from gazette_py.cli.send_changes import COLUMNS, TXN_SIZE_DEFAULT, item_of, send, show_changes
 from gazette_py.cli.verb import Verb, run
 from gazette_py.errors import ValidationError
 from gazette_py.protocol.journal_rules import validate_journal_spec
@@ -93,6 +93,7 @@ async def _label(
                     spec=spec,
                     expect_revision=journal.mod_revision,
                     current_revision=journal.mod_revision,
+                    current=journal.spec,
                 )
             )
         if is_dry:
@@ -102,5 +103,6 @@ async def _label(
         for change in planned:
             if change.action is Action.UNCHANGED:
                 items.append(item_of(change, change.current_revision))
+        show_changes(planned)
         async for change, revision in send(client, planned, txn_size_max):
             items.append(item_of(change, revision))

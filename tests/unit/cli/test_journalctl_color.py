@@ -60,6 +60,21 @@ def test_pipes_have_color_only_if_it_is_asked_for(
     assert (GREEN in out) is expected
 
 
+def test_people_see_what_is_changed_before_it_is(cluster: InProcessCluster, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("new", "seen"))
+    apply = ("apply", "-f", str(tmp_path / "spec.yaml"), "--broker.address", cluster.address)
+    label = ("label", "-l", "name=hue/seen", "env=prod", "--broker.address", cluster.address)
+
+    for command, line in ((apply, "+name: hue/seen"), (label, "+  value: prod")):
+        seen = click.unstyle(shown(*command)).replace("\r", "")
+        assert f"\n{line}\n" in seen
+        assert seen.index(line) < seen.rindex("hue/seen")
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("new", "piped"))
+    with started(*apply) as process:
+        out, err = process.communicate()
+    assert b"+name" not in out + err
+
+
 def test_every_command_has_the_option() -> None:
     context = click.Context(cli)
     for name in cli.list_commands(context):
