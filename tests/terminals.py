@@ -16,7 +16,7 @@ from typing import Any
 TIMEOUT_S = 30.0
 
 # A shell which runs the tests in the background has programs ignore Ctrl-C.
-_MAIN = """
+MAIN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from gazette_py.cli.journalctl import main
@@ -28,7 +28,7 @@ main()
 def started(*args: str, **options: Any) -> "Iterator[subprocess.Popen[bytes]]":
     """Start it, with pipes for its output, and end it with the context."""
     usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", _MAIN, *args], **{**usual, **options})
+    process = subprocess.Popen([sys.executable, "-c", MAIN, *args], **{**usual, **options})
     with process:
         try:
             yield process

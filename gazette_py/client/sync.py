@@ -278,6 +278,7 @@ class Client(_Twin[_client.Client]):
     inspect_broker = _call(_client.Client.inspect_broker)
     apply = _call(_client.Client.apply)
     fragments = _iterate(_client.Client.fragments)
+    fragment_pages = _iterate(_client.Client.fragment_pages)
     store_health = _call(_client.Client.store_health)
 
     def view(self, selector: LabelSelector = LabelSelector()) -> JournalView:

@@ -84,7 +84,7 @@ async def test_the_unit_runs_a_broker_which_serves_and_ends(tmp_path: Path) -> N
 
 def test_what_cannot_be_used_ends_the_broker_for_good(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "gazette-py"), "serve"]
-    env = settings() | {"PATH": os.environ["PATH"], "BROKER_AUTH_KEYS": "c2VjcmV0"}
+    env = settings() | {"PATH": os.environ["PATH"], "BROKER_SERVER_CA_FILE": "ca.pem"}
     done = subprocess.run(command, env=env, capture_output=True, timeout=20, check=False)
     assert str(done.returncode) == service()["RestartPreventExitStatus"], done.stderr
 

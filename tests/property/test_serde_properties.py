@@ -24,7 +24,7 @@ DOCUMENTS = st.dictionaries(
         st.none()
         | st.booleans()
         | st.integers()
-        | st.floats(allow_nan=False)
+        | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(max_size=4),
         lambda inner: st.dictionaries(NAMES, inner, max_size=3),
         max_leaves=6,

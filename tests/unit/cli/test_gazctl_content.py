@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from journals_verbs import journals
+from terminals import MAIN
 
 from gazette_py.client.sync import connect
 from gazette_py.protocol.labels import LabelSet
@@ -67,7 +68,7 @@ def test_a_signal_ends_a_read_which_blocks(
     at = tmp_path / "at.json"
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gazette_py.cli.journalctl", "journals", "read", "--block"),
+            *(sys.executable, "-c", MAIN, "journals", "read", "--block"),
             *("-l", "name=late/one", "--offsets-out", str(at)),
         ],
         env={**os.environ, "BROKER_ADDRESS": cluster.addresses[0]},
