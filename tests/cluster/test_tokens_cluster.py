@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -124,6 +125,30 @@ class TestTokens:
             journals = [journal.spec.name async for r in watch for journal in r.journals]
             assert journals in ([], ["acme/one"])  # The latter if that took no time.
         await channel.close()
+
+    @pytest.mark.parametrize(
+        ("name", "capability", "code"),
+        [
+            ("acme/new", Capability.LIST | Capability.APPLY, 0),
+            ("acme/new", Capability.LIST, 5),
+            ("other/new", Capability.LIST | Capability.APPLY, 5),
+        ],
+    )
+    async def test_a_dry_run_tells_what_the_token_does_not_allow(
+        self, cluster: LocalCluster, tmp_path: Path, name: str, capability: Capability, code: int
+    ) -> None:
+        (tmp_path / "new.yaml").write_text(
+            f"name: {name}\nreplication: 1\nfragment: {{length: 1024, compression_codec: NONE,"
+            " stores: ['file:///'], refresh_interval: 1m}\n"
+        )
+        ended = await call(
+            *("apply", "-f", str(tmp_path / "new.yaml"), "--dry-run=server"),
+            address=cluster.endpoints[0],
+            env={"BROKER_AUTH_TOKEN": token(capability)},
+        )
+        assert ended.code == code, ended.err
+        if code:
+            assert f"the token does not allow changes of journal {name}" in ended.err
 
     @pytest.mark.parametrize(
         ("lifetime_s", "capability", "cause"),

@@ -1,5 +1,6 @@
 """`journalctl apply`: have journals be as YAML files say."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ from gazette_py.cli.send_changes import (
 )
 from gazette_py.cli.tree import Entry
 from gazette_py.cli.verb import Verb, run
+from gazette_py.clock import SYSTEM
+from gazette_py.errors import RpcUnauthenticatedError
+from gazette_py.protocol.journal import JournalSpec
 from gazette_py.protocol.labels import LabelSelector
 
 if TYPE_CHECKING:
@@ -76,6 +80,7 @@ class _Apply:
                 )
             check_conflicts(planned)
             if self.is_dry:
+                _check_allowed(broker, planned)
                 self.items += [item_of(change, change.current_revision) for change in planned]
                 return
             for change in planned:
@@ -102,6 +107,33 @@ class _Apply:
                 is_sure=self.is_sure,
             )
         return pruned
+
+
+def _check_allowed(broker: Broker, changes: Sequence[Planned]) -> None:
+    """Refuse what the brokers would, by the token which we bear; keys allow for everything.
+
+    Raises:
+        RpcUnauthenticatedError: The token has expired, or does not allow a change.
+        ValidationError: It is none of ours.
+    """
+    if broker.auth_keys or not broker.auth_token:
+        return
+    from gazette_py.protocol.claims import Capability
+    from gazette_py.rpc.tokens import check_times, read_unverified
+
+    claims = read_unverified(broker.auth_token)
+    check_times(claims, SYSTEM.now())
+    for change in changes:
+        is_deleted = change.action is Action.DELETED
+        named = JournalSpec(name=change.spec.name)  # To delete one, its name must be selected.
+        labels = (named if is_deleted else change.spec).selectable_labels()
+        is_allowed = Capability.APPLY in claims.capability and claims.selector.matches(labels)
+        if change.action is not Action.UNCHANGED and not is_allowed:
+            raise RpcUnauthenticatedError(
+                broker.address,
+                "PERMISSION_DENIED",
+                f"the token does not allow changes of journal {change.spec.name}",
+            )
 
 
 def _selector(text: str) -> LabelSelector | None:
@@ -137,7 +169,7 @@ def _selector(text: str) -> LabelSelector | None:
     type=click.Choice(["none", "client", "server"]),
     default="none",
     show_default=True,
-    help="client: check the files alone. server: tell what would change.",
+    help="client: check the files alone. server: tell what would change, and whether we may.",
 )
 @click.option(
     "--revision",

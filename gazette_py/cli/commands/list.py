@@ -1,10 +1,12 @@
 """`journalctl list`: journals, their status and who serves them."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gazette_py.cli import wire
+from gazette_py.cli.conditions import Condition, lacking
 from gazette_py.cli.connection import Broker, broker_options
 from gazette_py.cli.errors import usage
 from gazette_py.cli.fanout import for_each
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 @selection_options
 @click.option("-L", "--label", "labels", multiple=True, help="Add a column with a label's values.")
 @click.option("--heads", is_flag=True, help="Ask for write heads, too: a call for each journal.")
+@click.option(
+    "--consistent", is_flag=True, help="Ask whether brokers agree, too: a call for each replica."
+)
 @click.option("-w", "--watch", is_flag=True, help="Go on with each change of a spec.")
 @click.option("--compat-json", is_flag=True, help="The JSON of gazctl.")
 @output_options("proto")
@@ -42,6 +47,7 @@ def command(
     selection: Selection,
     labels: tuple[str, ...],
     heads: bool,
+    consistent: bool,
     watch: bool,
     compat_json: bool,
     output: Output,
@@ -56,7 +62,8 @@ def command(
             raise usage("--watch", f"not with -o {output.format}", "Use -o table or -o jsonl.")
         run(_watch(selection, labels, output, broker))
         return
-    result, offsets = run(_list(selection, broker, with_heads=heads))
+    asked = [name for name, is_asked in (("head", heads), ("consistent", consistent)) if is_asked]
+    result, answers = run(_list(selection, broker, asked))
     if compat_json:
         click.echo(wire.list_json(result), nl=False)
     elif output.format == "proto":
@@ -68,9 +75,10 @@ def command(
         click.echo(write_tree(tree_of(entries)), nl=False)
     else:
         items = [journal_item(journal) for journal in result.journals]
-        if heads:
-            items = [item | {"head": offsets.get(item["name"])} for item in items]
-        columns = _columns(labels, with_heads=heads)
+        items = [
+            item | {field: answers[field].get(item["name"]) for field in asked} for item in items
+        ]
+        columns = _columns(labels, asked)
         cursor = result.header.etcd.revision
         output.print_items("JournalList", items, columns, cursor=cursor)
         if not items and output.is_for_people:
@@ -78,25 +86,31 @@ def command(
 
 
 async def _list(
-    selection: Selection, broker: Broker, *, with_heads: bool
-) -> "tuple[ListResult, dict[str, int]]":
+    selection: Selection, broker: Broker, asked: Sequence[str]
+) -> "tuple[ListResult, dict[str, Mapping[str, object]]]":
+    """Return the listing, and what else was asked of journals, by field and name."""
     async with broker.connect() as client:
         if selection.names:
             result = await selection.list(client)
         else:
             result = await client.list(selection.label_selector())
-        if not with_heads:
-            return result, {}
-        served = [j.spec.name for j in result.journals if j.route.members]
-        outcomes = await for_each(served, client.write_head)
-        return result, outcomes.results
+        served = {j.spec.name: j for j in result.journals if j.route.members}
+
+        async def is_consistent(name: str) -> bool:
+            return not await lacking(client, served[name], Condition("consistent"), None)
+
+        calls: dict[str, Callable[[str], Awaitable[object]]] = {
+            "head": client.write_head,
+            "consistent": is_consistent,
+        }
+        return result, {field: (await for_each(served, calls[field])).results for field in asked}
 
 
 async def _watch(
     selection: Selection, labels: tuple[str, ...], output: Output, broker: Broker
 ) -> None:
     """Print what each snapshot changed: everything at first."""
-    columns = output.chosen((_EVENT, *_columns(labels, with_heads=False)))
+    columns = output.chosen((_EVENT, *_columns(labels, ())))
     is_json = output.effective_format == "jsonl"
     before: dict[str, dict[str, Any]] = {}
     widths: list[int] = []
@@ -124,17 +138,22 @@ def _events(
     return events
 
 
+_AS_WORD = {True: "yes", False: "no", None: ""}
+"""Whether brokers agree; None: there are none, or they could not be asked."""
+
 _EVENT = Column("EVENT", lambda item: item["event"])
 
 
-def _columns(labels: tuple[str, ...], *, with_heads: bool) -> list[Column]:
+def _columns(labels: tuple[str, ...], asked: Sequence[str]) -> list[Column]:
     columns = [
         Column("NAME", lambda item: item["name"]),
         Column("RF", lambda item: f"{item['brokers_actual']}/{item['brokers_desired']}", _show_rf),
         Column("PRIMARY", lambda item: item["route"]["primary"] or "<none>"),
     ]
-    if with_heads:
+    if "head" in asked:
         columns.append(Column("HEAD", lambda item: "" if item["head"] is None else item["head"]))
+    if "consistent" in asked:
+        columns.append(Column("CONSISTENT", lambda item: _AS_WORD[item["consistent"]]))
     columns += [
         Column("CODEC", lambda item: _fragment(item).get("compression_codec", "")),
         Column("STATUS", lambda item: item["status"], _show_status),

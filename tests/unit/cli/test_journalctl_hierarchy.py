@@ -96,6 +96,21 @@ def test_the_tree_of_a_cluster(cluster: InProcessCluster) -> None:
     assert "ends in '/'" in call(cluster, "tree", "acme", code=ExitCode.USAGE).stderr
 
 
+def test_a_listing_tells_heads_and_whether_brokers_agree_if_asked(
+    cluster: InProcessCluster,
+) -> None:
+    cluster.create("acme/one")
+    with connect(cluster.address) as client:
+        client.append("acme/one", b"hello\n")
+
+    (told,) = items(call(cluster, "list", "--heads", "--consistent", "-o", "jsonl"))
+    assert (told["head"], told["consistent"]) == (6, True)
+    shown = call(cluster, "list", "--consistent", "-o", "csv").stdout
+    assert "name,rf,primary,consistent,codec,status\nacme/one,1/1,a/broker-0,yes," in shown
+    (bare,) = items(call(cluster, "list", "-o", "jsonl"))
+    assert "consistent" not in bare
+
+
 def spec_of(cluster: InProcessCluster, name: str) -> JournalSpec:
     with connect(cluster.address) as client:
         (found,) = [j.spec for j in client.list().journals if j.spec.name == name]
