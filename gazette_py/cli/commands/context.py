@@ -3,8 +3,6 @@
 It writes the file of contexts as its user left it, comments and all, and whole or not at all.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from gazette_py.cli.settings import (
     settings_of,
 )
 from gazette_py.cli.verb import Verb
+from gazette_py.cli.whole_file import write_whole
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -215,8 +214,6 @@ def _write(path: Path, text: str) -> None:
     parse_contexts(text, path)  # What we would not read is not written.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as f:
-            f.write(text)
-        os.replace(f.name, path)
     except OSError as exc:
-        raise usage(f"file {path}", f"it cannot be written: {exc.strerror}") from exc
+        raise usage(f"directory {path.parent}", f"it cannot be made: {exc.strerror}") from exc
+    write_whole(path, text)
